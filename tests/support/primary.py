@@ -50,7 +50,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from relay.mail import Reply
 
@@ -163,7 +163,7 @@ class ScriptedPrimary:
     async def drop_connections(self) -> None:
         """Cut every open connection; go on listening."""
         for session in self._sessions:
-            session.writer.transport.abort()
+            session.transport.abort()
         tasks = [task for task in self._sessions.values() if task is not asyncio.current_task()]  # a script may ask
         for task in tasks:
             task.cancel()
@@ -212,6 +212,7 @@ class _Session:
         self.primary = primary
         self.reader = reader
         self.writer = writer
+        self.transport = cast("asyncio.Transport", writer.transport)
         self.number = number
         self.buffer = bytearray()
         self.helo = ""
@@ -245,8 +246,12 @@ class _Session:
                 self.forget()
                 await self.answer(primary.on_helo, rest, usual=self.greeting(verb))
             case "STARTTLS" if primary.tls or primary.breaks_tls:
+                # The handshake may begin the moment 220 is out: it must not land in the reader of plain lines.
+                self.transport.pause_reading()
                 if await self.answer(primary.on_starttls, usual=b"220 2.0.0 Go ahead\r\n"):
                     await self.start_tls()
+                else:
+                    self.transport.resume_reading()
             case "MAIL" if match := COMMAND.match(line):
                 if await self.answer(primary.on_mail, match["address"], usual=b"250 2.1.0 Ok\r\n"):
                     self.sender = match["address"]
@@ -296,7 +301,7 @@ class _Session:
         while True:
             end = self.buffer.find(END_OF_DATA, searched)
             if limit is not None and (len(self.buffer) if end < 0 else end) > limit:
-                self.writer.transport.abort()
+                self.transport.abort()
                 raise _End
             if end >= 0:
                 break
@@ -337,6 +342,7 @@ class _Session:
             await self.writer.drain()
             raise _End
         await self.writer.start_tls(self.primary.tls)
+        self.transport = cast("asyncio.Transport", self.writer.transport)
         self.buffer.clear()
         self.encrypted = True
         self.forget()
@@ -357,11 +363,12 @@ class _Session:
                     raise _End
                 return answer.positive
             case Fault.HANG:
+                self.transport.resume_reading()
                 while await self.reader.read(2**16):
                     pass
                 raise _End
             case Fault.DROP:
-                self.writer.transport.abort()
+                self.transport.abort()
                 raise _End
 
     async def send(self, reply: bytes) -> None:
