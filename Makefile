@@ -1,0 +1,55 @@
+# make run    a node on the embedded database, set up from nothing
+# make test   every test, set up from nothing
+# make check  what must hold before a commit: lint, types, layers, tests
+# make bench  speed and memory beside Postfix (needs its Debian package)
+# make lock   the lock files anew, from the ranges in pyproject.toml
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links -q
+
+.PHONY: run test check bench lock clean parts
+
+run: $(VENV)/.run
+	@test -f relay.toml || $(BIN)/relayctl init --example
+	$(BIN)/relayctl serve
+
+test: $(VENV)/.dev parts
+	$(BIN)/pytest
+
+check: $(VENV)/.dev parts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: $(VENV)/.dev parts
+	$(BIN)/python -m tests.bench
+
+# The real mail and name servers of the tests come from Debian's packages. Installing them needs root and the
+# apt command; elsewhere the tests that need one are skipped and say what to install.
+parts:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/support/install.sh; fi
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml deploy/requirements.lock
+	$(PIP) install --require-hashes -r deploy/requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run tests/requirements.lock
+	$(PIP) install --require-hashes -r tests/requirements.lock
+	@touch $@
+
+lock:
+	$(LOCK) --extra build -o deploy/requirements.lock
+	$(LOCK) --extra dev -c deploy/requirements.lock -o tests/requirements.lock
+
+clean:
+	rm -rf $(VENV) *.egg-info
