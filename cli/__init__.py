@@ -1,0 +1,1 @@
+"""relayctl: one file a noun."""

@@ -1,0 +1,1 @@
+"""The failover relay: a secondary MX that keeps a customer's mail while their appliance is down."""

@@ -1,0 +1,98 @@
+"""What this node knows of every appliance and domain, in memory: answered at once, on the loop, without a query.
+
+A snapshot of the tables, replaced whole when they change (``refresh`` asks one small row whether they did). Those
+who act on changes wait with :meth:`Directory.changed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from relay.appliances import facts, store
+from relay.appliances.facts import Continuity, ContinuityFact, Health, HealthFact, Window
+from relay.appliances.model import Appliance, Domain
+from relay.db import Database
+
+_NO_HEALTH = HealthFact(Health.UNKNOWN, "not probed yet", 0.0)
+_NO_CONTINUITY = ContinuityFact(Continuity.STANDBY, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything known at one version of the facts; keys are domain names and appliance ids."""
+
+    version: int = 0
+    appliances: dict[int, Appliance] = field(default_factory=dict)
+    domains: dict[str, Domain] = field(default_factory=dict)
+    domains_of: dict[int, tuple[Domain, ...]] = field(default_factory=dict)
+    health: dict[int, HealthFact] = field(default_factory=dict)
+    continuity: dict[int, ContinuityFact] = field(default_factory=dict)
+    windows: tuple[Window, ...] = ()
+
+
+class Directory:
+    """The snapshot that every room of a node reads."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._snapshot = Snapshot()
+        self._changed = asyncio.Event()
+        self._refreshing = asyncio.Lock()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    def domain(self, name: str) -> Domain | None:
+        """A Gold domain by its name in lower case, A-labels."""
+        return self._snapshot.domains.get(name)
+
+    def appliance(self, appliance_id: int) -> Appliance | None:
+        return self._snapshot.appliances.get(appliance_id)
+
+    def domains_of(self, appliance_id: int) -> tuple[Domain, ...]:
+        return self._snapshot.domains_of.get(appliance_id, ())
+
+    def health(self, appliance_id: int) -> HealthFact:
+        return self._snapshot.health.get(appliance_id, _NO_HEALTH)
+
+    def continuity(self, appliance_id: int) -> ContinuityFact:
+        return self._snapshot.continuity.get(appliance_id, _NO_CONTINUITY)
+
+    async def refresh(self) -> bool:
+        """Reload if the facts changed; True if they did."""
+        async with self._refreshing:
+            snapshot = await self._db.run(load, self._snapshot.version)
+            if snapshot is None:
+                return False
+            self._snapshot = snapshot
+            self._changed.set()
+            self._changed = asyncio.Event()
+            return True
+
+    async def changed(self) -> None:
+        """Wait for the next change of anything."""
+        await self._changed.wait()
+
+
+def load(connection: Connection, known: int = 0) -> Snapshot | None:
+    """The snapshot of now; None where its version is still ``known``."""
+    version = facts.version(connection)
+    if version == known:
+        return None
+    domains = store.list_domains(connection)
+    grouped: dict[int, list[Domain]] = {}
+    for domain in domains:
+        grouped.setdefault(domain.appliance_id, []).append(domain)
+    return Snapshot(
+        version,
+        {appliance.id: appliance for appliance in store.list_appliances(connection)},
+        {domain.name: domain for domain in domains},
+        {number: tuple(group) for number, group in grouped.items()},
+        facts.all_health(connection),
+        facts.all_continuity(connection),
+        tuple(facts.list_windows(connection)),
+    )

@@ -1,0 +1,117 @@
+"""What an appliance and a Gold domain are: frozen values, their choices, and the checks of what a person typed.
+
+A *primary* is a host of the appliance; an appliance without fixed primaries is found by MX. Durations are seconds,
+sizes bytes, times POSIX seconds.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from relay.mail import normalise_domain
+
+DEFAULT_LIFETIME = 14 * 86400
+DEFAULT_QUOTA = 10 * 1000**3
+
+
+class Activation(StrEnum):
+    """When the relay may take over by itself."""
+
+    OFF_HOURS = "off-hours"
+    ALWAYS = "always"
+    MANUAL = "manual"
+
+
+class RecipientPolicy(StrEnum):
+    """Which recipients of a domain are taken."""
+
+    ANY = "any"
+    LISTED = "listed"
+    LEARNED = "learned"
+
+
+class WhenUp(StrEnum):
+    """What the edge does while the primary is proven up."""
+
+    RELAY = "relay"
+    DEFER = "defer"
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """One endpoint of an appliance."""
+
+    host: str
+    port: int = 25
+
+    @classmethod
+    def parse(cls, text: str) -> Primary:
+        """``mail.acme.example``, ``192.0.2.25:2525``, ``[2001:db8::25]:25``. Raises ValueError with a sentence."""
+        match = re.fullmatch(
+            r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)|([0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*))(?::(\d{1,5}))?", text.strip()
+        )
+        if not match or (match[4] is not None and not 0 < int(match[4]) < 65536):
+            raise ValueError(f"{text!r} should be a host, or host:port")
+        host = match[1] or match[2] or match[3]
+        try:
+            host = str(ipaddress.ip_address(host))
+        except ValueError:
+            if match[1] or match[3]:
+                raise ValueError(f"{text!r} should be a host, or host:port") from None
+            host = normalise_domain(host)
+        return cls(host, int(match[4] or 25))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """A customer's own mail system. ``primaries`` is empty for ``--primary mx``."""
+
+    id: int
+    name: str
+    customer: str
+    primaries: tuple[Primary, ...]
+    business_hours: str
+    timezone: str
+    holidays: str
+    activation: Activation
+    contacts: tuple[str, ...]
+    hidden: bool
+    skip_proofs: tuple[str, ...]
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A Gold domain. ``lifetime``: seconds a message may wait; ``quota``: bytes; ``until``: the contract's last day."""
+
+    id: int
+    name: str
+    appliance_id: int
+    recipients: RecipientPolicy
+    when_up: WhenUp
+    lifetime: int
+    quota: int
+    until: date | None
+    created_at: float
+
+    def contract_runs(self, now: float) -> bool:
+        """True to the end of the contract's last day, in UTC."""
+        if self.until is None:
+            return True
+        end = datetime(self.until.year, self.until.month, self.until.day, tzinfo=UTC) + timedelta(days=1)
+        return now < end.timestamp()
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of ``14d``, ``12h``, ``90m``, ``30s``. Raises ValueError with a sentence."""
+    match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip().lower())
+    if not match or int(match[1]) == 0:
+        raise ValueError(f"{text!r} should be a time such as 14d, 12h or 90m")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]

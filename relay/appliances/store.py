@@ -1,0 +1,220 @@
+"""Appliances and domains in the database: added, changed, read and removed inside the caller's transaction.
+
+What a person got wrong is :class:`relay.errors.Refused` with one plain line; nothing is half done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from relay.appliances.facts import raise_version
+from relay.appliances.model import (
+    DEFAULT_LIFETIME,
+    DEFAULT_QUOTA,
+    Activation,
+    Appliance,
+    Domain,
+    Primary,
+    RecipientPolicy,
+    WhenUp,
+)
+from relay.appliances.tables import appliances, continuity, domains, health
+from relay.errors import NotFound, Refused
+from relay.hours import Calendar
+from relay.mail import normalise_domain
+
+
+def add_appliance(
+    connection: Connection,
+    now: float,
+    *,
+    name: str,
+    customer: str | None = None,
+    primaries: tuple[Primary, ...] = (),
+    business_hours: str = "Mon-Fri 09:00-18:00",
+    timezone: str = "UTC",
+    holidays: str = "",
+    activation: Activation = Activation.OFF_HOURS,
+    contacts: tuple[str, ...] = (),
+    hidden: bool = False,
+    skip_proofs: tuple[str, ...] = (),
+) -> Appliance:
+    """Add one; no ``primaries`` means: by MX. Raises Refused."""
+    if not name.strip() or name != name.strip():
+        raise Refused("an appliance needs a name without spaces around it")
+    if find_appliance(connection, name) is not None:
+        raise Refused(f"appliance {name} exists already; 'relayctl appliance set {name}' changes it")
+    appliance = Appliance(
+        0,
+        name,
+        customer or name,
+        primaries,
+        business_hours,
+        timezone,
+        holidays,
+        activation,
+        contacts,
+        hidden,
+        skip_proofs,
+        now,
+    )
+    _check_appliance(appliance)
+    number = connection.execute(insert(appliances).values(**_appliance_row(appliance))).inserted_primary_key
+    assert number is not None  # noqa: S101 - an INTEGER PRIMARY KEY always comes back
+    appliance = dataclasses.replace(appliance, id=number[0])
+    connection.execute(
+        insert(health).values(appliance_id=appliance.id, state="unknown", reason="not probed yet", since=now)
+    )
+    connection.execute(
+        insert(continuity).values(appliance_id=appliance.id, state="standby", since=now, ready=None, failing_proofs=[])
+    )
+    raise_version(connection)
+    return appliance
+
+
+def set_appliance(connection: Connection, name: str, **changes: Any) -> Appliance:
+    """Change fields of :class:`Appliance` by name. Raises Refused, NotFound."""
+    appliance = dataclasses.replace(get_appliance(connection, name), **changes)
+    _check_appliance(appliance)
+    connection.execute(update(appliances).where(appliances.c.id == appliance.id).values(**_appliance_row(appliance)))
+    raise_version(connection)
+    return appliance
+
+
+def remove_appliance(connection: Connection, name: str) -> None:
+    """Remove one without domains. Raises Refused, NotFound. (Mail keeps its domain from being removed.)"""
+    appliance = get_appliance(connection, name)
+    if domains_of(connection, appliance.id):
+        raise Refused(f"appliance {name} still has domains; remove them first with 'relayctl domain remove'")
+    connection.execute(delete(appliances).where(appliances.c.id == appliance.id))
+    raise_version(connection)
+
+
+def find_appliance(connection: Connection, name: str) -> Appliance | None:
+    row = connection.execute(select(appliances).where(appliances.c.name == name)).mappings().first()
+    return _appliance(row) if row else None
+
+
+def get_appliance(connection: Connection, name: str) -> Appliance:
+    appliance = find_appliance(connection, name)
+    if appliance is None:
+        raise NotFound(f"no appliance is named {name}; 'relayctl appliance list' shows them")
+    return appliance
+
+
+def list_appliances(connection: Connection) -> list[Appliance]:
+    return [_appliance(row) for row in connection.execute(select(appliances).order_by(appliances.c.name)).mappings()]
+
+
+def add_domain(
+    connection: Connection,
+    now: float,
+    *,
+    name: str,
+    appliance_id: int,
+    recipients: RecipientPolicy = RecipientPolicy.ANY,
+    when_up: WhenUp = WhenUp.RELAY,
+    lifetime: int = DEFAULT_LIFETIME,
+    quota: int = DEFAULT_QUOTA,
+    until: date | None = None,
+) -> Domain:
+    """Add one to an appliance. Raises Refused."""
+    try:
+        name = normalise_domain(name)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if "." not in name:
+        raise Refused(f"{name!r} is not a full domain name")
+    if find_domain(connection, name) is not None:
+        raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
+    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now)
+    number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
+    assert number is not None  # noqa: S101
+    raise_version(connection)
+    return dataclasses.replace(domain, id=number[0])
+
+
+def set_domain(connection: Connection, name: str, **changes: Any) -> Domain:
+    """Change fields of :class:`Domain` by name. Raises NotFound."""
+    domain = dataclasses.replace(get_domain(connection, name), **changes)
+    connection.execute(update(domains).where(domains.c.id == domain.id).values(**_domain_row(domain)))
+    raise_version(connection)
+    return domain
+
+
+def remove_domain(connection: Connection, name: str) -> None:
+    """Forget a domain; the caller has made sure that no mail waits for it. Raises NotFound."""
+    domain = get_domain(connection, name)
+    connection.execute(delete(domains).where(domains.c.id == domain.id))
+    raise_version(connection)
+
+
+def find_domain(connection: Connection, name: str) -> Domain | None:
+    row = connection.execute(select(domains).where(domains.c.name == name.lower().rstrip("."))).mappings().first()
+    return _domain(row) if row else None
+
+
+def get_domain(connection: Connection, name: str) -> Domain:
+    domain = find_domain(connection, name)
+    if domain is None:
+        raise NotFound(f"no Gold domain is named {name}; 'relayctl domain list' shows them")
+    return domain
+
+
+def list_domains(connection: Connection) -> list[Domain]:
+    return [_domain(row) for row in connection.execute(select(domains).order_by(domains.c.name)).mappings()]
+
+
+def domains_of(connection: Connection, appliance_id: int) -> list[Domain]:
+    query = select(domains).where(domains.c.appliance_id == appliance_id).order_by(domains.c.name)
+    return [_domain(row) for row in connection.execute(query).mappings()]
+
+
+def _check_appliance(appliance: Appliance) -> None:
+    try:
+        Calendar.parse(appliance.business_hours, appliance.timezone, appliance.holidays)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    for contact in appliance.contacts:
+        if contact.count("@") != 1 or not all(contact.split("@")):
+            raise Refused(f"contact {contact!r} should be a mail address")
+
+
+def _appliance_row(appliance: Appliance) -> dict[str, Any]:
+    row = dataclasses.asdict(appliance)
+    del row["id"]
+    row["primaries"] = [[primary.host, primary.port] for primary in appliance.primaries]
+    row["contacts"] = list(appliance.contacts)
+    row["skip_proofs"] = list(appliance.skip_proofs)
+    row["activation"] = str(appliance.activation)
+    return row
+
+
+def _appliance(row: RowMapping) -> Appliance:
+    values = dict(row)
+    values["primaries"] = tuple(Primary(host, port) for host, port in row["primaries"])
+    values["contacts"] = tuple(row["contacts"])
+    values["skip_proofs"] = tuple(row["skip_proofs"])
+    values["activation"] = Activation(row["activation"])
+    return Appliance(**values)
+
+
+def _domain_row(domain: Domain) -> dict[str, Any]:
+    row = dataclasses.asdict(domain)
+    del row["id"]
+    row["recipients"] = str(domain.recipients)
+    row["when_up"] = str(domain.when_up)
+    row["until"] = domain.until.isoformat() if domain.until else None
+    return row
+
+
+def _domain(row: RowMapping) -> Domain:
+    values = dict(row)
+    values["recipients"] = RecipientPolicy(row["recipients"])
+    values["when_up"] = WhenUp(row["when_up"])
+    values["until"] = date.fromisoformat(row["until"]) if row["until"] else None
+    return Domain(**values)

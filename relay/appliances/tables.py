@@ -1,0 +1,113 @@
+"""Tables of appliances, their domains and what is known of them. Times are POSIX seconds, lists are JSON."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, String, Table, UniqueConstraint
+
+from relay.db import metadata
+
+appliances = Table(
+    "appliances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("customer", String, nullable=False),
+    Column("primaries", JSON, nullable=False),
+    Column("business_hours", String, nullable=False),
+    Column("timezone", String, nullable=False),
+    Column("holidays", String, nullable=False),
+    Column("activation", String, nullable=False),
+    Column("contacts", JSON, nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("skip_proofs", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("appliance_id", ForeignKey("appliances.id"), nullable=False, index=True),
+    Column("recipients", String, nullable=False),
+    Column("when_up", String, nullable=False),
+    Column("lifetime", Integer, nullable=False),
+    Column("quota", Integer, nullable=False),
+    Column("until", String),
+    Column("created_at", Float, nullable=False),
+)
+
+# One row an appliance, written by watch alone.
+health = Table(
+    "health",
+    metadata,
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("offered_size", Integer),
+    Column("offered_smtputf8", Boolean),
+    Column("offered_8bitmime", Boolean),
+)
+
+# One row an appliance: what we do about it, written by continuity; ``order`` is what an operator said (activate or
+# deactivate), written by failover commands and cleared by continuity when the outage ends.
+continuity = Table(
+    "continuity",
+    metadata,
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("ready", Boolean),
+    Column("failing_proofs", JSON, nullable=False),
+    Column("outage_id", Integer),
+    Column("operator_order", String),
+    Column("operator_name", String),
+    Column("operator_at", Float),
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("began_at", Float, nullable=False),
+    Column("taken_over_at", Float),
+    Column("returned_at", Float),
+    Column("drained_at", Float),
+    Column("ended_at", Float),
+    Column("reason", String, nullable=False),
+)
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("starts_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created_by", String, nullable=False),
+)
+
+# What a room found wrong in a customer's set-up; continuity alone turns findings into tickets. ``domain`` is empty
+# where the finding is about the whole appliance.
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), nullable=False),
+    Column("domain", String, nullable=False),
+    Column("condition", String, nullable=False),
+    Column("evidence", String, nullable=False),
+    Column("since", Float, nullable=False),
+    UniqueConstraint("appliance_id", "domain", "condition"),
+)
+
+# One row: raised by whatever changes the tables above, so that a node reloads what it knows only when it must.
+facts_version = Table(
+    "facts_version",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+)

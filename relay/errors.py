@@ -1,0 +1,83 @@
+"""Everything that can go wrong, in one tree.
+
+    RelayError                  its text is one plain line for a person
+    ├── SettingsError           relay.toml or a RELAY_ variable: names the key and says what it should be
+    ├── DatabaseError
+    │   ├── DatabaseMissing     no database there yet: relayctl init makes one
+    │   ├── DatabaseOutdated    older than this program: relayctl db upgrade
+    │   ├── DatabaseNewer       newer than this program
+    │   └── DatabaseBusy        locked by somebody else for longer than we wait
+    ├── Refused                 an operator asked for what can't be done; the text says why
+    │   └── NotFound            … because there is no such thing
+    ├── LookupFailed            the DNS gave no answer (not: the name doesn't exist); temporary by nature
+    ├── StartFailed             a node can't start: a port in use, a certificate that doesn't load
+    └── EdgeError               what the SMTP client is told; carries its reply
+        ├── Rejected            5xx: for good
+        └── Deferred            4xx: later
+
+Permanence is decided here for the edge, and by ``relay.mail.Reply`` for what a primary answers.
+"""
+
+from __future__ import annotations
+
+from relay.mail import Reply
+
+
+class RelayError(Exception):
+    """Anything this program says no to; ``str()`` is one plain line."""
+
+
+class SettingsError(RelayError):
+    """A setting is unknown or wrong."""
+
+
+class DatabaseError(RelayError):
+    """The database can't be used as it is."""
+
+
+class DatabaseMissing(DatabaseError):
+    """There is no database yet."""
+
+
+class DatabaseOutdated(DatabaseError):
+    """The database is older than this program."""
+
+
+class DatabaseNewer(DatabaseError):
+    """The database is newer than this program."""
+
+
+class DatabaseBusy(DatabaseError):
+    """Somebody else held the database for longer than we wait."""
+
+
+class Refused(RelayError):
+    """An operator asked for what can't be done."""
+
+
+class NotFound(Refused):
+    """An operator named what doesn't exist."""
+
+
+class LookupFailed(RelayError):
+    """The DNS gave no answer: a time-out, SERVFAIL, no server reachable."""
+
+
+class StartFailed(RelayError):
+    """A node can't start."""
+
+
+class EdgeError(RelayError):
+    """What the edge refuses, with the reply that the client is given."""
+
+    def __init__(self, code: int, enhanced: str, text: str) -> None:
+        self.reply = Reply(code, enhanced, text)
+        super().__init__(str(self.reply))
+
+
+class Rejected(EdgeError):
+    """Refused for good (5xx)."""
+
+
+class Deferred(EdgeError):
+    """Refused for now (4xx)."""

@@ -1,0 +1,270 @@
+"""One function per thing that happens: the log line and the metric together, so that neither is forgotten.
+
+Log lines go to standard error: for people on a terminal, as JSON otherwise. Metrics are Prometheus's, on a registry
+of this program's own. Nothing here decides anything, and nothing here may fail its caller.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from relay.mail import Reply
+
+registry = CollectorRegistry()
+ProcessCollector(registry=registry)
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def configure(*, terminal: bool | None = None) -> None:
+    """Set up the log: readable where standard error is a terminal, else one JSON object a line."""
+    terminal = sys.stderr.isatty() if terminal is None else terminal
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(pad_event_to=0)
+        if terminal
+        else structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"relay_{name}", text, labels, registry=registry)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"relay_{name}", text, labels, registry=registry)
+
+
+# --- the node ---------------------------------------------------------------------------------------------------------
+
+_faults = _counter("faults_total", "Unexpected errors, by where they happened", "where")
+_loop_delays = _counter("loop_delays_total", "Times the event loop was held for over 250 ms")
+_drift = _gauge("clock_drift_seconds", "Wall clock minus the node's own time")
+
+
+def started(node: str, version: str, listeners: list[str]) -> None:
+    _log.info("node started", node=node, version=version, listeners=listeners)
+
+
+def stopping(node: str, reason: str) -> None:
+    _log.info("node stopping", node=node, reason=reason)
+
+
+def stopped(node: str) -> None:
+    _log.info("node stopped", node=node)
+
+
+def reloaded(what: str) -> None:
+    _log.info("reloaded", what=what)
+
+
+def reload_refused(reason: str) -> None:
+    _log.error("reload refused, the old settings stay", reason=reason)
+
+
+def fault(where: str, error: BaseException) -> None:
+    """Something unexpected, survived; ``where`` is one of a few fixed words (it is a label)."""
+    _faults.labels(where).inc()
+    _log.error("fault", where=where, error=f"{type(error).__name__}: {error}", exc_info=error)
+
+
+def loop_delayed(seconds: float) -> None:
+    _loop_delays.inc()
+    _log.warning("event loop was held", seconds=round(seconds, 3))
+
+
+def clock_drifted(seconds: float) -> None:
+    _drift.set(seconds)
+    _log.warning("the wall clock was set", drift_seconds=round(seconds))
+
+
+# --- mail comes in ----------------------------------------------------------------------------------------------------
+
+_accepted = _counter("accepted_total", "Recipients accepted", "domain")
+_accepted_bytes = _counter("accepted_bytes_total", "Content bytes accepted")
+_refused = _counter("refused_total", "Commands refused at the edge", "domain", "reason")
+_connections = _gauge("connections", "SMTP sessions open")
+
+
+def session_opened() -> None:
+    _connections.inc()
+
+
+def session_closed() -> None:
+    _connections.dec()
+
+
+def accepted(message: int, sender: str, recipients: dict[str, int], size: int, client: str) -> None:
+    """A message is on disk; ``recipients``: how many for each domain."""
+    for domain, count in recipients.items():
+        _accepted.labels(domain).inc(count)
+    _accepted_bytes.inc(size)
+    _log.info("accepted", id=message, sender=sender, recipients=sum(recipients.values()), size=size, client=client)
+
+
+def refused(reason: str, reply: Reply, *, client: str, domain: str = "", detail: str = "") -> None:
+    """The edge said no; ``reason`` is one of a few fixed words (it is a label)."""
+    _refused.labels(domain, reason).inc()
+    _log.info("refused", reason=reason, reply=str(reply), client=client, domain=domain, detail=detail)
+
+
+# --- the queue --------------------------------------------------------------------------------------------------------
+
+_batch = Histogram("relay_commit_seconds", "Time of one commit of the writer", registry=registry)
+_batch_size = Histogram(
+    "relay_commit_commands", "Commands in one commit", registry=registry, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+_queue_waits = _gauge("queue_recipients", "Recipients waiting", "domain", "state")
+
+
+def committed(seconds: float, commands: int) -> None:
+    _batch.observe(seconds)
+    _batch_size.observe(commands)
+
+
+def commit_failed(error: BaseException, commands: int) -> None:
+    _faults.labels("writer").inc()
+    _log.error("commit failed, each message is tried alone", error=str(error), commands=commands)
+
+
+def writer_ended(error: BaseException) -> None:
+    _faults.labels("writer").inc()
+    _log.critical("the writer ended, the node must end", error=f"{type(error).__name__}: {error}")
+
+
+def queue_depth(domain: str, state: str, recipients: int) -> None:
+    _queue_waits.labels(domain, state).set(recipients)
+
+
+def operator_changed(verb: str, recipients: int, who: str) -> None:
+    _log.info("operator changed the queue", verb=verb, recipients=recipients, who=who)
+
+
+# --- mail goes out ----------------------------------------------------------------------------------------------------
+
+_outcomes = _counter("outcomes_total", "What became of recipients handed to a primary", "appliance", "outcome")
+_delivery_connections = _gauge("delivery_connections", "Connections to a primary", "appliance")
+
+
+def delivered(appliance: str, message: int, recipient: str, reply: Reply) -> None:
+    _outcomes.labels(appliance, "delivered").inc()
+    _log.info("delivered", appliance=appliance, id=message, recipient=recipient, reply=str(reply))
+
+
+def deferred(appliance: str, message: int, recipient: str, reply: Reply, next_attempt_at: str) -> None:
+    _outcomes.labels(appliance, "deferred").inc()
+    _log.info(
+        "deferred",
+        appliance=appliance,
+        id=message,
+        recipient=recipient,
+        reply=str(reply),
+        next_attempt_at=next_attempt_at,
+    )
+
+
+def held(appliance: str, message: int, recipient: str, reason: str, reply: Reply) -> None:
+    _outcomes.labels(appliance, "held").inc()
+    _log.warning("held", appliance=appliance, id=message, recipient=recipient, reason=reason, reply=str(reply))
+
+
+def outcome_unknown(appliance: str, message: int) -> None:
+    """The connection was lost between the final dot and its reply (RFC 1047): a duplicate is possible."""
+    _outcomes.labels(appliance, "unknown").inc()
+    _log.warning("outcome unknown, will be tried again", appliance=appliance, id=message)
+
+
+def drain_began(appliance: str, waiting: int) -> None:
+    _log.info("drain began", appliance=appliance, waiting=waiting)
+
+
+def drain_paused(appliance: str, reason: str) -> None:
+    _log.warning("drain paused", appliance=appliance, reason=reason)
+
+
+def drain_ended(appliance: str, tried: int, seconds: float) -> None:
+    _log.info("drain ended", appliance=appliance, tried=tried, seconds=round(seconds, 1))
+
+
+def ramp(appliance: str, connections: int) -> None:
+    _delivery_connections.labels(appliance).set(connections)
+
+
+def breaker_tripped(appliance: str, reason: str) -> None:
+    _log.warning("breaker tripped, the drain stops", appliance=appliance, reason=reason)
+
+
+def breaker_released(appliance: str, by: str) -> None:
+    _log.info("breaker released", appliance=appliance, by=by)
+
+
+# --- the outage -------------------------------------------------------------------------------------------------------
+
+_probes = _counter("probes_total", "Probes of primaries", "result")
+_health = _gauge("appliance_health", "1 for the present health of an appliance", "appliance", "health")
+
+
+def probed(result: str) -> None:
+    _probes.labels(result).inc()
+
+
+def health_changed(appliance: str, before: str, after: str, reason: str) -> None:
+    _health.labels(appliance, before).set(0)
+    _health.labels(appliance, after).set(1)
+    _log.warning("health changed", appliance=appliance, before=before, after=after, reason=reason)
+
+
+def isolated(reason: str) -> None:
+    _log.error("this node may be cut off itself: nothing is called down", reason=reason)
+
+
+def isolation_ended() -> None:
+    _log.info("this node is connected again")
+
+
+def continuity_changed(appliance: str, before: str, after: str, reason: str) -> None:
+    _log.warning("continuity changed", appliance=appliance, before=before, after=after, reason=reason)
+
+
+def proof_failed(appliance: str, proof: str, evidence: str) -> None:
+    _log.warning("proof failed", appliance=appliance, proof=proof, evidence=evidence)
+
+
+# --- tickets ----------------------------------------------------------------------------------------------------------
+
+_tickets = _counter("ticket_events_total", "What happened to tickets", "event")
+
+
+def ticket(event: str, number: int, appliance: str, priority: int, reason: str) -> None:
+    """``event`` as in the ticket's history: opened, priority, resolved …"""
+    _tickets.labels(event).inc()
+    _log.warning("ticket", what=event, ticket=number, appliance=appliance, priority=priority, reason=reason)
+
+
+def helpdesk_failed(helpdesk: str, error: str, attempts: int) -> None:
+    _faults.labels("helpdesk").inc()
+    _log.error("helpdesk can't be reached, will be tried again", helpdesk=helpdesk, error=error, attempts=attempts)
+
+
+# --- the cluster ------------------------------------------------------------------------------------------------------
+
+
+def appliance_taken(node: str, appliances: int) -> None:
+    _log.info("owner of appliances", node=node, taken=appliances)
+
+
+def lease_lost(node: str, reason: str) -> None:
+    _log.error("lease lost: nothing new is begun", node=node, reason=reason)

@@ -1,0 +1,1 @@
+"""Mail waits here: states, tables, the writer, content, retry, ledger, filter, trace."""

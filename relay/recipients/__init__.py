@@ -1,0 +1,1 @@
+"""Who exists at a domain."""

@@ -1,0 +1,286 @@
+"""relay.toml and RELAY_* variables: every default and every check.
+
+A variable (RELAY_SMTP__TIMEOUT=60; lists as JSON) wins over the file. An unknown or wrong key is refused by name, with
+what it should be, as a :class:`relay.errors.SettingsError` of one line. Nothing here opens a socket or a database.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from relay.errors import SettingsError
+from relay.hours import Calendar
+
+CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
+PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "TB": 1000**4,
+    "KIB": 1024,
+    "MIB": 1024**2,
+    "GIB": 1024**3,
+}
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of ``10GB``, ``512 MiB`` or a plain number; ValueError where it is none of these."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(text).strip())
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError("should be a size such as 50MB or 512MiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``host:port`` (``[::1]:25`` for IPv6) as (host, port); ValueError where it is none."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]*)):(\d{1,5})", text.strip())
+    if not match or int(match[3]) > 65535:
+        raise ValueError(f"{text!r} should be host:port, for example 127.0.0.1:2525 or [::1]:25")
+    return match[1] or match[2] or "0.0.0.0", int(match[3])
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} should be a time zone such as Europe/Berlin") from None
+    return name
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Listen = Annotated[str, AfterValidator(_address)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """One table of relay.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Node(Section):
+    """Who this node is, and where its data lies. ``mx_names`` and ``mx_addresses``: how the DNS names this cluster."""
+
+    name: str = Field(
+        default_factory=lambda: socket.gethostname().split(".")[0] or "relay", pattern=r"^[A-Za-z0-9._-]+$"
+    )
+    hostname: str = Field(default_factory=socket.getfqdn, min_length=1)
+    postmaster: str = ""
+    mx_names: list[str] = []
+    mx_addresses: list[str] = []
+    database: str = Field(default="sqlite:///var/relay.db", pattern=r"^sqlite:///.+")
+
+
+class Smtp(Section):
+    """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight."""
+
+    listen: list[Listen] = ["127.0.0.1:2525"]
+    max_message_size: Annotated[Size, Field(ge=65536)] = 50 * 1024**2
+    max_recipients: int = Field(default=1000, ge=100)  # RFC 5321 4.5.3.1.8: at least 100
+    max_connections: int = Field(default=1000, ge=1)
+    max_connections_per_client: int = Field(default=50, ge=1)
+    memory: Annotated[Size, Field(ge=1024**2)] = 256 * 1024**2
+    timeout: Positive = 300.0
+    bare_newline: Literal["normalize", "reject"] = "normalize"
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+class Watch(Section):
+    """How primaries are probed; seconds and counts. ``references``: host:port that tell whether we are cut off."""
+
+    interval: Positive = 30.0
+    down_interval: Positive = 2.0
+    connect_timeout: Positive = 5.0
+    reply_timeout: Positive = 30.0
+    down_after: int = Field(default=3, ge=1)
+    up_after: int = Field(default=2, ge=1)
+    references: list[Listen] = []
+
+
+class Continuity(Section):
+    """When the relay takes over and gives back; seconds."""
+
+    ticket_after: float = Field(default=60, ge=0)
+    settle: float = Field(default=600, ge=0)
+    proof_after: float = Field(default=600, ge=0)
+    on_business_hours: Literal["raise", "keep"] = "raise"
+    raise_before: float = Field(default=1800, ge=0)
+    skip_proofs: list[Literal["dns", "loop", "space", "expiry", "recipients", "tls"]] = []
+
+
+class Support(Section):
+    """The desk's own hours, in which P2 and P3 clocks run."""
+
+    hours: str = "Mon-Fri 09:00-18:00"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    holidays: str = ""
+
+    def calendar(self) -> Calendar:
+        return Calendar.parse(self.hours, self.timezone, self.holidays)
+
+
+class Delivery(Section):
+    """How mail is handed back."""
+
+    max_connections: int = Field(default=20, ge=1, le=1000)
+    ramp: bool = True
+    tls: Literal["opportunistic", "verify", "none"] = "opportunistic"
+
+
+class Dns(Section):
+    """``resolvers``: "host" or "host:port"; empty: the system's. ``timeout``: seconds a look-up may take in all."""
+
+    resolvers: list[str] = []
+    timeout: Positive = 5.0
+
+
+class Metrics(Section):
+    """Where Prometheus asks; empty for none."""
+
+    listen: str = "127.0.0.1:9125"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by :func:`load`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="RELAY_", env_nested_delimiter="__")
+
+    node: Node = Field(default_factory=Node)
+    smtp: Smtp = Smtp()
+    watch: Watch = Watch()
+    continuity: Continuity = Continuity()
+    support: Support = Support()
+    delivery: Delivery = Delivery()
+    dns: Dns = Dns()
+    metrics: Metrics = Metrics()
+
+
+def find(path: Path | None) -> Path | None:
+    """The file named by -c, $RELAY_CONFIG, ./relay.toml or /etc/relay/relay.toml, in this order; None where none is."""
+    if path is not None:
+        return path
+    if named := os.environ.get("RELAY_CONFIG"):
+        return Path(named)
+    return next((candidate for candidate in CONFIG_PATHS if candidate.is_file()), None)
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read and check the settings. Raises SettingsError with one line that names the key."""
+    where = find(path)
+    if where is not None:
+        try:
+            tomllib.loads(where.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(f"{where}: no such file; 'relayctl init' makes one") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{where}: {error}") from None
+
+    class FromHere(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (env_settings, TomlConfigSettingsSource(settings_cls, where))
+
+    _check_variables()
+    try:
+        settings = FromHere()
+        settings.support.calendar()
+    except ValidationError as error:
+        raise SettingsError(f"{where or 'environment'}: {_explain(error)}") from None
+    except SourceError:
+        wrong = ", ".join(name for name in _variables() if os.environ[name].lstrip()[:1] not in "[{")
+        raise SettingsError(f'environment: a list should be JSON, such as ["127.0.0.1:2525"]; see {wrong}') from None
+    except ValueError as error:
+        raise SettingsError(f"{where or 'environment'}: [support] hours, timezone, holidays: {error}") from None
+    _check(settings, where)
+    return _anchored(settings, where)
+
+
+def _variables() -> list[str]:
+    return [name for name in sorted(os.environ) if name.startswith("RELAY_") and name != "RELAY_CONFIG"]
+
+
+def _check_variables() -> None:
+    """A misspelt variable must not pass in silence: pydantic-settings looks only for those it knows."""
+    for name in _variables():
+        section, _, key = name.removeprefix("RELAY_").lower().partition("__")
+        if section not in Settings.model_fields:
+            raise SettingsError(
+                f"environment: {name} is not a setting; sections are {', '.join(Settings.model_fields)}"
+            )
+        if not key and not os.environ[name].lstrip().startswith("{"):
+            raise SettingsError(f"environment: {name} should name a key, as in RELAY_{section.upper()}__KEY")
+
+
+def _anchored(settings: Settings, where: Path | None) -> Settings:
+    """A relative database path is relative to relay.toml, so that relayctl finds it from any folder."""
+    path = Path(settings.node.database.removeprefix("sqlite:///"))
+    if where is None or path.is_absolute():
+        return settings
+    database = f"sqlite:///{where.resolve().parent / path}"
+    return settings.model_copy(update={"node": settings.node.model_copy(update={"database": database})})
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault as '[section] key: what it should be'."""
+    fault = error.errors()[0]
+    place = [str(part) for part in fault["loc"]]
+    name = f"[{place[0]}]" + "".join(f" {part}" for part in place[1:])
+    if fault["type"] == "extra_forbidden":
+        section = Settings.model_fields.get(place[0])
+        kind: Any = section.annotation if section and len(place) > 1 else Settings
+        return f"{name} is not a setting; known here: {', '.join(kind.model_fields)}"
+    if fault["type"] == "string_pattern_mismatch" and place == ["node", "database"]:
+        return "[node] database should be sqlite:///path/to/relay.db"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
+    return f"{name}: {message} (it is {fault['input']!r})"
+
+
+def _check(settings: Settings, where: Path | None) -> None:
+    """What several keys must agree on."""
+    node, smtp = settings.node, settings.smtp
+    if bool(smtp.tls_certificate) != bool(smtp.tls_key):
+        raise SettingsError(f"{where}: [smtp] tls_certificate and tls_key should be set together")
+    if node.postmaster and "@" not in node.postmaster:
+        raise SettingsError(f"{where}: [node] postmaster should be a mail address (it is {node.postmaster!r})")
+    if settings.metrics.listen:
+        try:
+            parse_address(settings.metrics.listen)
+        except ValueError as error:
+            raise SettingsError(f"{where}: [metrics] listen: {error}") from None
+    public = [listen for listen in smtp.listen if not _loopback(parse_address(listen)[0])]
+    if public and not node.postmaster:
+        raise SettingsError(
+            f"{where}: [node] postmaster should be set before [smtp] listen = {public[0]!r}: "
+            "a public mail server must take mail for its postmaster (RFC 5321 4.5.1)"
+        )
+
+
+def _loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

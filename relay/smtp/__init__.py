@@ -1,0 +1,1 @@
+"""The client's side of SMTP, used by the drain, by probes and by proofs."""

@@ -1,0 +1,1 @@
+"""Where tickets are shown to people: one file a helpdesk."""
