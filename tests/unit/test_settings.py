@@ -1,0 +1,107 @@
+"""What a person may write in relay.toml, and what they are told when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import load, parse_address, parse_size
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "relay.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
+    """Nothing set means loopback, thirty seconds, three failures, a minute to the ticket."""
+    settings = load(write(tmp_path, ""))
+    assert settings.smtp.listen == ["127.0.0.1:2525"]
+    assert (settings.watch.interval, settings.watch.down_interval, settings.watch.down_after) == (30.0, 2.0, 3)
+    assert (settings.continuity.ticket_after, settings.continuity.settle) == (60, 600)
+    assert settings.delivery.max_connections == 20
+    assert settings.metrics.listen == "127.0.0.1:9125"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[node]\nnam = "x"', "[node] nam is not a setting; known here: name, hostname"),
+        ("[foo]\nx = 1", "[foo] is not a setting; known here: node, smtp"),
+        ('[smtp]\nlisten = ["x"]', "should be host:port"),
+        ('[smtp]\nmax_message_size = "20XB"', "[smtp] max_message_size: should be a size such as 50MB"),
+        ('[watch]\ninterval = "soon"', "[watch] interval: should be a valid number"),
+        ("[watch]\ninterval = 0", "[watch] interval: should be greater than 0"),
+        ('[delivery]\ntls = "maybe"', "[delivery] tls: should be 'opportunistic', 'verify' or 'none'"),
+        ('[support]\ntimezone = "Mars/Base"', "should be a time zone such as Europe/Berlin"),
+        ('[support]\nhours = "Foo"', "[support] hours"),
+        ('[node]\ndatabase = "mysql://x"', "[node] database should be sqlite:///path/to/relay.db"),
+        ('[smtp]\ntls_key = "k.pem"', "tls_certificate and tls_key should be set together"),
+        ('[smtp]\nlisten = ["0.0.0.0:25"]', "[node] postmaster should be set before"),
+        ('[metrics]\nlisten = "here"', "[metrics] listen"),
+        ("what is this", "Expected '='"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_name_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    """The line names the file, the key, and what it should be."""
+    path = write(tmp_path, text)
+    with pytest.raises(SettingsError) as refusal:
+        load(path)
+    assert said in str(refusal.value)
+    assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_variable_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RELAY_SECTION__KEY overrides one key and leaves the rest of the section."""
+    monkeypatch.setenv("RELAY_WATCH__INTERVAL", "12")
+    settings = load(write(tmp_path, "[watch]\ninterval = 20\ndown_after = 5"))
+    assert (settings.watch.interval, settings.watch.down_after) == (12.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("RELAY_WATCHES__INTERVAL", "12", "RELAY_WATCHES__INTERVAL is not a setting"),
+        ("RELAY_WATCH__INTERVALL", "12", "[watch] intervall is not a setting"),
+        ("RELAY_SMTP__LISTEN", "127.0.0.1:25", "a list should be JSON"),
+        ("RELAY_WATCH", "12", "should name a key"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """A misspelt variable never passes in silence."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said.replace("[", r"\[")):
+        load(write(tmp_path, ""))
+
+
+def test_the_database_lies_beside_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """relayctl finds the same database from any folder."""
+    path = write(tmp_path, "")
+    monkeypatch.chdir("/")
+    assert load(path).node.database == f"sqlite:///{tmp_path}/var/relay.db"
+
+
+def test_a_file_that_is_named_but_missing_says_how_to_make_it(tmp_path: Path) -> None:
+    """A wrong -c is not silently the defaults."""
+    with pytest.raises(SettingsError, match="no such file; 'relayctl init' makes one"):
+        load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(("text", "size"), [("10GB", 10**10), ("512 MiB", 2**29), (7, 7), ("1.5kb", 1500)])
+def test_sizes(text: str | int, size: int) -> None:
+    """Sizes are written as people write them."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("[::1]:25", ("::1", 25)), (":25", ("0.0.0.0", 25)), ("mx:2525", ("mx", 2525))]
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    """Listeners are host:port, IPv6 in brackets."""
+    assert parse_address(text) == address
