@@ -124,8 +124,16 @@ def _join(host: Host, resolver: str) -> None:
 def _clear_left_overs() -> None:
     for folder in (NAMESPACES, FILES):
         for path in folder.glob(f"{PREFIX}-*") if folder.is_dir() else ():
-            if not Path("/proc", path.name.split("-")[1]).exists():
+            if not _runs(path.name.split("-")[1]):
                 _remove(path.name)
+
+
+def _runs(pid: str) -> bool:
+    """Whether that process is there and alive: of one that is dead but not yet waited for, no command line is left."""
+    try:
+        return bool(Path("/proc", pid, "cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def _remove(namespace: str) -> None:
