@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from relay.appliances.tables import continuity, facts_version, findings, health, maintenance, outages
 
@@ -54,7 +54,12 @@ class HealthFact:
 
 @dataclass(frozen=True, slots=True)
 class ContinuityFact:
-    """``ready``: None before the first proofs. ``order``: ``activate``, ``deactivate`` or None, as an operator said."""
+    """``ready``: None before the first proofs. ``order``: ``activate``, ``deactivate`` or None, as an operator said.
+
+    ``doubt_since``: since when the proofs have disagreed with ``ready``. ``priority``: what continuity last wanted for
+    the ticket about mail flow (a person may have changed the ticket since). ``downs``: when the appliance last went
+    down, at most three times.
+    """
 
     state: Continuity
     since: float
@@ -64,6 +69,9 @@ class ContinuityFact:
     order: str | None = None
     order_by: str | None = None
     order_at: float | None = None
+    doubt_since: float | None = None
+    priority: int | None = None
+    downs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +138,18 @@ def set_health(connection: Connection, appliance_id: int, fact: HealthFact) -> N
 
 
 def all_health(connection: Connection) -> dict[int, HealthFact]:
-    return {
-        row.appliance_id: HealthFact(
-            Health(row.state), row.reason, row.since, row.offered_size, row.offered_smtputf8, row.offered_8bitmime
-        )
-        for row in connection.execute(select(health))
-    }
+    return {row.appliance_id: _health(row) for row in connection.execute(select(health))}
+
+
+def get_health(connection: Connection, appliance_id: int) -> HealthFact | None:
+    row = connection.execute(select(health).where(health.c.appliance_id == appliance_id)).first()
+    return _health(row) if row else None
+
+
+def _health(row: Row[Any]) -> HealthFact:
+    return HealthFact(
+        Health(row.state), row.reason, row.since, row.offered_size, row.offered_smtputf8, row.offered_8bitmime
+    )
 
 
 def set_continuity(connection: Connection, appliance_id: int, fact: ContinuityFact) -> None:
@@ -149,6 +163,9 @@ def set_continuity(connection: Connection, appliance_id: int, fact: ContinuityFa
             ready=fact.ready,
             failing_proofs=list(fact.failing_proofs),
             outage_id=fact.outage_id,
+            doubt_since=fact.doubt_since,
+            priority=fact.priority,
+            downs=list(fact.downs),
         )
     )
     raise_version(connection)
@@ -165,19 +182,28 @@ def set_order(connection: Connection, appliance_id: int, order: str | None, by: 
 
 
 def all_continuity(connection: Connection) -> dict[int, ContinuityFact]:
-    return {
-        row.appliance_id: ContinuityFact(
-            Continuity(row.state),
-            row.since,
-            row.ready,
-            tuple(row.failing_proofs),
-            row.outage_id,
-            row.operator_order,
-            row.operator_name,
-            row.operator_at,
-        )
-        for row in connection.execute(select(continuity))
-    }
+    return {row.appliance_id: _continuity(row) for row in connection.execute(select(continuity))}
+
+
+def get_continuity(connection: Connection, appliance_id: int) -> ContinuityFact | None:
+    row = connection.execute(select(continuity).where(continuity.c.appliance_id == appliance_id)).first()
+    return _continuity(row) if row else None
+
+
+def _continuity(row: Row[Any]) -> ContinuityFact:
+    return ContinuityFact(
+        Continuity(row.state),
+        row.since,
+        row.ready,
+        tuple(row.failing_proofs),
+        row.outage_id,
+        row.operator_order,
+        row.operator_name,
+        row.operator_at,
+        row.doubt_since,
+        row.priority,
+        tuple(row.downs),
+    )
 
 
 def begin_outage(connection: Connection, appliance_id: int, began_at: float, reason: str) -> int:

@@ -64,6 +64,9 @@ continuity = Table(
     Column("operator_order", String),
     Column("operator_name", String),
     Column("operator_at", Float),
+    Column("doubt_since", Float),
+    Column("priority", Integer),
+    Column("downs", JSON, nullable=False, default=list),
 )
 
 outages = Table(

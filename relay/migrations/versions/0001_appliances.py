@@ -58,6 +58,9 @@ def upgrade() -> None:
         sa.Column("operator_order", sa.String),
         sa.Column("operator_name", sa.String),
         sa.Column("operator_at", sa.Float),
+        sa.Column("doubt_since", sa.Float),
+        sa.Column("priority", sa.Integer),
+        sa.Column("downs", sa.JSON, nullable=False),
     )
     op.create_table(
         "outages",
