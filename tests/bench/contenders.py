@@ -1,0 +1,109 @@
+"""The two that are compared: our node and Postfix, each a backup MX for one domain, each as it is run for real.
+
+Both are started for one measurement and stopped after it, so that neither works on its backlog while the other is
+measured. Both keep their queue in a new folder of the same file system, both with the settings that they come with,
+but for what a backup MX must be told: its domain, its port and its primary.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.support import postfix
+from tests.support.processes import free_port
+from tests.support.relayctl import Relay
+from tests.support.waiting import wait_until
+
+DOMAIN = "gold.example"
+RECIPIENT = f"user@{DOMAIN}"
+PARENT = Path("/var/tmp")
+"""Where queues go: a disk on any system, where /tmp may be memory, on which nothing has to be durable."""
+
+
+class Contender(Protocol):
+    """A backup MX that is running. ``port``: its own; ``primary``: where its primary should be, and isn't."""
+
+    port: int
+    primary: int
+
+    def waiting(self) -> int:
+        """How many messages it has, by its own account."""
+
+    def settle(self, messages: int) -> None:
+        """Wait until it has these queued, has found its primary down, and rests."""
+
+    def push(self) -> None:
+        """Say that the primary is back, where it has to be told."""
+
+
+@dataclass
+class OurNode:
+    """``relayctl serve`` on a new SQLite database."""
+
+    relay: Relay
+    port: int
+    primary: int
+
+    def waiting(self) -> int:
+        domain = self.relay.domain()
+        return int(domain["queued"]) + int(domain["held"])
+
+    def settle(self, messages: int) -> None:
+        wait_until(lambda: self.relay.domain()["health"] == "down", timeout=120, every=0.5)
+        wait_until(lambda: self.relay.domain()["queued"] == messages, timeout=120, every=0.5)
+
+    def push(self) -> None:
+        """It looks for itself."""
+
+
+@dataclass
+class Peer:
+    """Postfix with relay_domains and a transport to the primary."""
+
+    postfix: postfix.Postfix
+    port: int
+    primary: int
+
+    def waiting(self) -> int:
+        return len(self.postfix.queued())
+
+    def settle(self, messages: int) -> None:
+        wait_until(lambda: self._deferred() == messages, timeout=300, every=1)
+
+    def push(self) -> None:
+        self.postfix.flush()
+
+    def _deferred(self) -> int:
+        return sum(message["queue_name"] == "deferred" for message in self.postfix.queued())
+
+
+@contextmanager
+def our_node() -> Iterator[OurNode]:
+    """A node, in a folder that is removed afterwards."""
+    port, primary = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as folder:
+        settings: dict[str, dict[str, Any]] = {
+            "node": {"hostname": f"mx.{DOMAIN}", "database": "sqlite:///relay.db"},
+            "smtp": {"listen": [f"127.0.0.1:{port}"]},
+            "metrics": {"listen": ""},
+        }
+        relay = Relay(Path(folder), settings)
+        relay.tell("domain", "add", DOMAIN, "--primary", f"127.0.0.1:{primary}")
+        with relay.serving():
+            yield OurNode(relay, port, primary)
+
+
+@contextmanager
+def peer() -> Iterator[Peer]:
+    """A Postfix, the same way."""
+    port, primary = free_port(), free_port()
+    with postfix.backup(DOMAIN, ("127.0.0.1", primary), port=port, parent=PARENT) as instance:
+        yield Peer(instance, port, primary)
+
+
+CONTENDERS: dict[str, Callable[[], AbstractContextManager[Contender]]] = {"relay": our_node, "Postfix": peer}
