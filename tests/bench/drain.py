@@ -51,7 +51,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     given = options("drain", arguments, rounds=3, messages=20000, quick=1000)
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made:
-        Path(made).chmod(0o755)
         results = rounds(given.rounds, lambda name: drain(name, given.messages, Path(made)))
     pairs = [
         Pair("from the opening to the last", "msg/s", each(results, lambda one: one.messages / one.all)),
