@@ -268,3 +268,7 @@ def appliance_taken(node: str, appliances: int) -> None:
 
 def lease_lost(node: str, reason: str) -> None:
     _log.error("lease lost: nothing new is begun", node=node, reason=reason)
+
+
+def lease_regained(node: str) -> None:
+    _log.info("lease renewed again", node=node)
