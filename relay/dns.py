@@ -1,11 +1,13 @@
 """Look-ups, asynchronous, by dnspython: MX sets and addresses from the resolvers that the settings name.
 
 ``NXDOMAIN`` and an empty answer are answers; a time-out, SERVFAIL or an unreachable server is
-:class:`relay.errors.LookupFailed`, which everybody treats as temporary.
+:class:`relay.errors.LookupFailed`, which everybody treats as temporary. Answers are kept for as long as their TTL
+says, within bounds; whoever would rather act on an old answer than on none says how old it may be (``stale``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +18,14 @@ import dns.name
 import dns.nameserver
 import dns.resolver
 
+from relay.clock import Clock
 from relay.errors import LookupFailed, SettingsError
 from relay.settings import Dns
+
+SHORTEST, LONGEST = 5.0, 300.0
+"""Bounds of the seconds for which an answer is kept, whatever its TTL; an answer of nothing is kept for SHORTEST."""
+KEPT = 50_000
+"""Answers kept at most."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,10 +36,17 @@ class Mx:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    records: list[Any]
+    came_at: float
+    good_until: float
+
+
 class Resolver:
     """Asks ``settings.resolvers`` (empty: the system's); ``settings.timeout`` bounds a whole look-up."""
 
-    def __init__(self, settings: Dns) -> None:
+    def __init__(self, settings: Dns, clock: Clock | None = None) -> None:
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=not settings.resolvers)
         except dns.resolver.NoResolverConfiguration:
@@ -40,40 +55,66 @@ class Resolver:
             self._resolver.nameservers = [_nameserver(text) for text in settings.resolvers]
         self._resolver.lifetime = settings.timeout
         self._resolver.timeout = max(settings.timeout / 2, 0.5)
+        self._clock = clock or Clock()
+        self._known: dict[tuple[str, str], _Answer] = {}
 
-    async def mx(self, domain: str) -> list[Mx]:
+    async def mx(self, domain: str, *, stale: float = 0.0) -> list[Mx]:
         """The MX set, most preferred first; empty where the domain has none or doesn't exist. A null MX (RFC 7505) is
-        one record with an empty host. Raises LookupFailed."""
-        answer = await self._ask(domain, "MX")
+        one record with an empty host. ``stale``: the age in seconds up to which an old answer will do where none can
+        be had now. Raises LookupFailed."""
+        answer = await self._ask(domain, "MX", stale)
         return sorted(Mx(record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in answer)
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, *, stale: float = 0.0) -> list[str]:
         """IPv4 and then IPv6 addresses of a host, or the host itself where it is one. Raises LookupFailed where no
         address is known and a look-up failed."""
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
             pass
+        answers = await asyncio.gather(
+            self._ask(host, "A", stale), self._ask(host, "AAAA", stale), return_exceptions=True
+        )
         found: list[str] = []
         failure: LookupFailed | None = None
-        for kind in ("A", "AAAA"):
-            try:
-                found += [record.address for record in await self._ask(host, kind)]
-            except LookupFailed as error:
-                failure = error
+        for answer in answers:
+            if isinstance(answer, LookupFailed):
+                failure = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found += [record.address for record in answer]
         if not found and failure is not None:
             raise failure
         return found
 
-    async def _ask(self, name: str, kind: str) -> list[Any]:
+    async def _ask(self, name: str, kind: str, stale: float) -> list[Any]:
+        now = self._clock.monotonic()
+        known = self._known.get((name, kind))
+        if known is not None and now < known.good_until:
+            return known.records
         try:
-            return list(await self._resolver.resolve(name, kind, search=False))
+            records, life = await self._query(name, kind)
+        except LookupFailed:
+            if known is not None and now - known.came_at < stale:
+                return known.records
+            raise
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        self._known[name, kind] = _Answer(records, now, now + min(max(life, SHORTEST), LONGEST))
+        return records
+
+    async def _query(self, name: str, kind: str) -> tuple[list[Any], float]:
+        """The records and their TTL."""
+        try:
+            answer = await self._resolver.resolve(name, kind, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return []
+            return [], 0.0
         except dns.exception.DNSException as error:
             raise LookupFailed(f"{kind} of {name}: {_words(error)}") from error
         except OSError as error:
             raise LookupFailed(f"{kind} of {name}: {error}") from error
+        return list(answer), float(answer.rrset.ttl if answer.rrset is not None else 0)
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:
