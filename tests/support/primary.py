@@ -25,6 +25,7 @@ or async) that returns one:
     primary.on_rcpt      = lambda address: Reply(550, "5.1.1", "Nobody") if address.startswith("x") else None
     primary.on_data      = lambda recipients: DROP
     primary.on_content   = lambda taken: Reply(452, "4.3.1", "Disk full")   # the answer to the dot
+    primary.on_quit      = HANG
     primary.on_content   = DROP           # the message is kept (``answered`` is False), then the connection is cut
 
 What it does besides answering:
@@ -43,54 +44,12 @@ It isn't strict: it is there to see what the relay sends, and says yes to most o
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, TypeAlias, cast
 
-from relay.mail import Reply
+from tests.support.primary_session import DROP, HANG, Answer, Fault, Script, Session, Taken
 
-
-class Fault(Enum):
-    """An answer that is none."""
-
-    HANG = "hang"
-    DROP = "drop"
-
-
-HANG = Fault.HANG
-DROP = Fault.DROP
-
-Answer: TypeAlias = Reply | bytes | Fault | None
-Script: TypeAlias = Answer | Callable[..., Answer | Awaitable[Answer]]
-
-END_OF_DATA = b"\r\n.\r\n"
-COMMAND = re.compile(r"^(?:MAIL FROM|RCPT TO):\s*<(?P<address>.*)>(?P<parameters>(?: [^<>]*)?)$", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that has reached the primary as a whole.
-
-    ``content`` is what stood between 354 and the dot, unstuffed, its last CRLF included. ``recipients`` are the
-    accepted ones alone, ``rcpt_parameters`` theirs. Parameters are as written, names in upper case: {"SIZE": "4096"}.
-    """
-
-    sender: str
-    recipients: tuple[str, ...]
-    content: bytes
-    mail_parameters: dict[str, str]
-    rcpt_parameters: tuple[dict[str, str], ...]
-    helo: str
-    tls: bool
-    connection: int
-    """The ordinal number of the connection that brought it, from 1."""
-    answered: bool
-    """False where the answer to the dot was HANG or DROP: the client can't know that it was taken."""
+__all__ = ["DROP", "HANG", "Answer", "Fault", "Script", "ScriptedPrimary", "Taken"]
 
 
 class ScriptedPrimary:
@@ -115,6 +74,7 @@ class ScriptedPrimary:
         self.on_rcpt: Script = None
         self.on_data: Script = None
         self.on_content: Script = None
+        self.on_quit: Script = None
 
         self.messages: list[Taken] = []
         """Every message that it took (or took and kept silent about), oldest first."""
@@ -129,7 +89,7 @@ class ScriptedPrimary:
 
         self._server: asyncio.Server | None = None
         self._reservation: socket.socket | None = None
-        self._sessions: dict[_Session, asyncio.Task[None]] = {}
+        self._sessions: dict[Session, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> ScriptedPrimary:
         await self.start()
@@ -188,7 +148,7 @@ class ScriptedPrimary:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        session = _Session(self, reader, writer, self.connections)
+        session = Session(self, reader, writer, self.connections)
         task = asyncio.current_task()
         assert task is not None
         self._sessions[session] = task
@@ -199,211 +159,3 @@ class ScriptedPrimary:
         finally:
             del self._sessions[session]
             session.writer.close()
-
-
-class _End(Exception):
-    """The session is over."""
-
-
-class _Session:
-    def __init__(
-        self, primary: ScriptedPrimary, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
-    ) -> None:
-        self.primary = primary
-        self.reader = reader
-        self.writer = writer
-        self.transport = cast("asyncio.Transport", writer.transport)
-        self.number = number
-        self.buffer = bytearray()
-        self.helo = ""
-        self.encrypted = False
-        self.forget()
-
-    def forget(self) -> None:
-        self.sender: str | None = None
-        self.mail_parameters: dict[str, str] = {}
-        self.recipients: list[tuple[str, dict[str, str]]] = []
-
-    async def run(self) -> None:
-        try:
-            await self.answer(self.primary.on_banner, usual=b"220 primary.test ESMTP\r\n")
-            while True:
-                await self.command(await self.line())
-        except _End:
-            pass
-
-    async def command(self, line: str) -> None:
-        primary = self.primary
-        primary.commands.append(line)
-        verb, _, rest = line.partition(" ")
-        verb = verb.upper()
-        last_of_group = verb in {"EHLO", "HELO", "DATA", "STARTTLS", "QUIT", "NOOP"}
-        if self.buffer and (last_of_group or "PIPELINING" not in primary.offers):
-            primary.violations.append(f"ahead of the reply to {line!r}: {bytes(self.buffer[:40])!r}")
-        match verb:
-            case "EHLO" | "HELO":
-                self.helo = rest
-                self.forget()
-                await self.answer(primary.on_helo, rest, usual=self.greeting(verb))
-            case "STARTTLS" if primary.tls or primary.breaks_tls:
-                # The handshake may begin the moment 220 is out: it must not land in the reader of plain lines.
-                self.transport.pause_reading()
-                if await self.answer(primary.on_starttls, usual=b"220 2.0.0 Go ahead\r\n"):
-                    await self.start_tls()
-                else:
-                    self.transport.resume_reading()
-            case "MAIL" if match := COMMAND.match(line):
-                if await self.answer(primary.on_mail, match["address"], usual=b"250 2.1.0 Ok\r\n"):
-                    self.sender = match["address"]
-                    self.mail_parameters = _parameters(match["parameters"])
-            case "RCPT" if match := COMMAND.match(line):
-                if self.sender is None:
-                    await self.send(b"503 5.5.1 MAIL first\r\n")
-                elif await self.answer(primary.on_rcpt, match["address"], usual=b"250 2.1.5 Ok\r\n"):
-                    self.recipients.append((match["address"], _parameters(match["parameters"])))
-            case "DATA":
-                await self.data()
-            case "RSET":
-                self.forget()
-                await self.send(b"250 2.0.0 Ok\r\n")
-            case "NOOP":
-                await self.send(b"250 2.0.0 Ok\r\n")
-            case "QUIT":
-                await self.send(b"221 2.0.0 Bye\r\n")
-                raise _End
-            case _:
-                await self.send(b"502 5.5.2 Unknown command\r\n")
-
-    async def data(self) -> None:
-        primary = self.primary
-        if self.sender is None or not (self.recipients or primary.data_anyway):
-            await self.send(b"554 5.5.1 No valid recipients\r\n")
-            return
-        addresses = tuple(address for address, _ in self.recipients)
-        if not await self.answer(primary.on_data, addresses, usual=b"354 Go ahead\r\n"):
-            return
-        content = await self.content()
-        answer = await _ask(primary.on_content, self.taken(content, answered=True))
-        if answer is None and not self.recipients:
-            answer = Reply(554, "5.5.1", "No valid recipients")
-        elif answer is None or isinstance(answer, Fault) or (isinstance(answer, Reply) and answer.positive):
-            primary.messages.append(self.taken(content, answered=not isinstance(answer, Fault)))
-        else:
-            primary.refused.append(self.taken(content, answered=True))
-        self.forget()
-        await self.answer(answer, usual=b"250 2.0.0 Taken\r\n")
-
-    async def content(self) -> bytes:
-        """Everything up to the dot; the first line may be it (an empty message)."""
-        limit = self.primary.drop_content_after
-        self.buffer[:0] = b"\r\n"
-        searched = 0
-        while True:
-            end = self.buffer.find(END_OF_DATA, searched)
-            if limit is not None and (len(self.buffer) if end < 0 else end) > limit:
-                self.transport.abort()
-                raise _End
-            if end >= 0:
-                break
-            searched = max(0, len(self.buffer) - len(END_OF_DATA))
-            await self.more()
-        stuffed = bytes(self.buffer[: end + 2])
-        del self.buffer[: end + len(END_OF_DATA)]
-        if stuffed.count(b"\r\n") != stuffed.count(b"\n") or stuffed.count(b"\r\n") != stuffed.count(b"\r"):
-            self.primary.violations.append("a bare CR or LF in content")
-        return stuffed.replace(b"\r\n..", b"\r\n.").removeprefix(b"\r\n")
-
-    def taken(self, content: bytes, *, answered: bool) -> Taken:
-        return Taken(
-            sender=self.sender or "",
-            recipients=tuple(address for address, _ in self.recipients),
-            content=content,
-            mail_parameters=self.mail_parameters,
-            rcpt_parameters=tuple(parameters for _, parameters in self.recipients),
-            helo=self.helo,
-            tls=self.encrypted,
-            connection=self.number,
-            answered=answered,
-        )
-
-    def greeting(self, verb: str) -> bytes:
-        if verb == "HELO":
-            return b"250 primary.test\r\n"
-        lines = ["primary.test", *self.primary.offers]
-        if (self.primary.tls or self.primary.breaks_tls) and not self.encrypted:
-            lines.append("STARTTLS")
-        return b"".join(
-            f"250{' ' if index == len(lines) - 1 else '-'}{line}\r\n".encode() for index, line in enumerate(lines)
-        )
-
-    async def start_tls(self) -> None:
-        if self.primary.breaks_tls or self.primary.tls is None:
-            self.writer.write(b"250 this is no handshake\r\n" * 4)
-            await self.writer.drain()
-            raise _End
-        await self.writer.start_tls(self.primary.tls)
-        self.transport = cast("asyncio.Transport", self.writer.transport)
-        self.buffer.clear()
-        self.encrypted = True
-        self.forget()
-
-    async def answer(self, script: Script, *about: Any, usual: bytes) -> bool:
-        """Carry the script out; True where the answer was positive and the session goes on."""
-        answer = await _ask(script, *about)
-        match answer:
-            case None:
-                await self.send(usual)
-                return True
-            case bytes():
-                await self.send(answer)
-                return answer[:1] in b"23"
-            case Reply():
-                await self.send(f"{answer}\r\n".encode())
-                if answer.code == 421:
-                    raise _End
-                return answer.positive
-            case Fault.HANG:
-                self.transport.resume_reading()
-                while await self.reader.read(2**16):
-                    pass
-                raise _End
-            case Fault.DROP:
-                self.transport.abort()
-                raise _End
-
-    async def send(self, reply: bytes) -> None:
-        if self.primary.delay:
-            await asyncio.sleep(self.primary.delay)
-        if self.primary.byte_by_byte:
-            for byte in reply:
-                self.writer.write(bytes((byte,)))
-                await self.writer.drain()
-                await asyncio.sleep(0)
-        else:
-            self.writer.write(reply)
-            await self.writer.drain()
-
-    async def line(self) -> str:
-        while (end := self.buffer.find(b"\n")) < 0:
-            await self.more()
-        line = bytes(self.buffer[:end]).removesuffix(b"\r")
-        del self.buffer[: end + 1]
-        return line.decode("utf-8", "surrogateescape")
-
-    async def more(self) -> None:
-        piece = await self.reader.read(2**16)
-        if not piece:
-            raise _End
-        self.buffer += piece
-
-
-async def _ask(script: Script, *about: Any) -> Answer:
-    answer = script(*about) if callable(script) else script
-    if inspect.isawaitable(answer):
-        return await answer
-    return answer
-
-
-def _parameters(text: str) -> dict[str, str]:
-    pairs = (word.partition("=") for word in text.split())
-    return {name.upper(): value for name, _, value in pairs}
