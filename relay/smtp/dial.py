@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from relay.smtp.failure import Failure, Kind, Stage, timed_out
 from relay.smtp.wire import Wire
 
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address gets its chance (RFC 8305 section 5)."""
 
@@ -56,7 +58,8 @@ async def dial(addresses: Sequence[str], port: int, timeout: float, make: Callab
         for task in attempts:
             task.add_done_callback(_discard)
             task.cancel()
-    kind = Kind.REFUSED if any(failure.kind is Kind.REFUSED for failure in refused) else Kind.UNREACHABLE
+    kinds = {failure.kind for failure in refused}
+    kind = next(kind for kind in (Kind.REFUSED, Kind.UNREACHABLE, Kind.LOCAL) if kind in kinds)
     raise Failure(Stage.CONNECT, kind, "; ".join(failure.text for failure in refused))
 
 
@@ -77,5 +80,6 @@ def _failure(error: OSError, address: str, several: bool) -> Failure:
     elif error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         kind, text = Kind.UNREACHABLE, "the network says that it can't be reached"
     else:
-        kind, text = Kind.UNREACHABLE, error.strerror or str(error) or type(error).__name__
+        kind = Kind.LOCAL if error.errno in _OURS else Kind.UNREACHABLE
+        text = error.strerror or str(error) or type(error).__name__
     return Failure(Stage.CONNECT, kind, f"{address}: {text}" if several else text)

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """Nobody listens; or, with a ``reply``, the primary said no to the whole session."""
     UNREACHABLE = "unreachable"
     """The network says that there is no way."""
+    LOCAL = "local"
+    """We ourselves ran out of sockets, ports or memory: nothing is learnt about the primary."""
     TIMEOUT = "timeout"
     CLOSED = "closed"
     """The other side, or we ourselves, ended the connection."""

@@ -251,6 +251,8 @@ class Wire(asyncio.Protocol):
 
     async def start_tls(self, context: ssl.SSLContext, hostname: str) -> None:
         """Go on encrypted. Raises Failure; the connection is of no more use then."""
+        if self.failure is not None:  # something came along behind the 220 (RFC 3207 4.2)
+            raise Failure(Stage.STARTTLS, Kind.TLS, f"instead of a TLS handshake {self.failure}")
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=self._timeouts.reply
