@@ -1,0 +1,122 @@
+"""The evidence of proofs and the history of failovers in the database, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from relay.appliances.tables import appliances
+from relay.clock import iso
+from relay.continuity.proof import Proof
+from relay.continuity.tables import failover_history, proofs
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history: ``actor`` is ``relay`` or a person, ``before`` and ``after`` are what JSON calls from
+    and to: states, or orders."""
+
+    id: int
+    at: float
+    appliance: str
+    outage_id: int | None
+    actor: str
+    before: str
+    after: str
+    reason: str
+
+    def facts(self) -> dict[str, Any]:
+        """Ready for JSON; times are ISO 8601."""
+        return {
+            "id": self.id,
+            "at": iso(self.at),
+            "appliance": self.appliance,
+            "outage": self.outage_id,
+            "actor": self.actor,
+            "from": self.before,
+            "to": self.after,
+            "reason": self.reason,
+        }
+
+
+def record_proofs(connection: Connection, found: Iterable[tuple[int, Proof]]) -> None:
+    """Replace the evidence of (appliance id, proof) pairs; that of an appliance which has gone meanwhile is dropped."""
+    there = set(connection.scalars(select(appliances.c.id)))
+    for appliance_id, proof in found:
+        if appliance_id in there:
+            same = (proofs.c.appliance_id == appliance_id) & (proofs.c.name == proof.name)
+            connection.execute(delete(proofs).where(same))
+            connection.execute(
+                insert(proofs).values(
+                    appliance_id=appliance_id,
+                    name=proof.name,
+                    ok=proof.ok,
+                    evidence=proof.evidence,
+                    at=proof.at,
+                    last_good_at=proof.last_good_at,
+                )
+            )
+
+
+def all_proofs(connection: Connection) -> dict[int, tuple[Proof, ...]]:
+    """The last evidence by appliance."""
+    found: dict[int, tuple[Proof, ...]] = {}
+    for row in connection.execute(select(proofs).order_by(proofs.c.name)):
+        found[row.appliance_id] = (*found.get(row.appliance_id, ()), _proof(row))
+    return found
+
+
+def proofs_of(connection: Connection, appliance_id: int) -> tuple[Proof, ...]:
+    """The last evidence of one appliance."""
+    rows = connection.execute(select(proofs).where(proofs.c.appliance_id == appliance_id).order_by(proofs.c.name))
+    return tuple(_proof(row) for row in rows)
+
+
+def add_history(
+    connection: Connection,
+    appliance_id: int,
+    outage_id: int | None,
+    actor: str,
+    before: str,
+    after: str,
+    reason: str,
+    now: float,
+) -> None:
+    connection.execute(
+        insert(failover_history).values(
+            at=now,
+            appliance_id=appliance_id,
+            outage_id=outage_id,
+            actor=actor,
+            before=before,
+            after=after,
+            reason=reason,
+        )
+    )
+
+
+def list_history(
+    connection: Connection, appliance_id: int | None = None, *, limit: int = 1000, before_id: int | None = None
+) -> list[Entry]:
+    """The newest first; ``before_id``: only what is older than that line."""
+    query = (
+        select(failover_history, appliances.c.name.label("appliance"))
+        .join(appliances)
+        .order_by(failover_history.c.id.desc())
+        .limit(limit)
+    )
+    if appliance_id is not None:
+        query = query.where(failover_history.c.appliance_id == appliance_id)
+    if before_id is not None:
+        query = query.where(failover_history.c.id < before_id)
+    return [
+        Entry(row.id, row.at, row.appliance, row.outage_id, row.actor, row.before, row.after, row.reason)
+        for row in connection.execute(query)
+    ]
+
+
+def _proof(row: Row[Any]) -> Proof:
+    return Proof(row.name, row.ok, row.evidence, row.at, row.last_good_at)
