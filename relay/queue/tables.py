@@ -184,6 +184,7 @@ loop_proofs = Table(
     Column("nonce", String, primary_key=True),
     Column("domain", String, nullable=False),
     Column("state", String, nullable=False),
+    Column("packed", Boolean, nullable=False),
     Column("content", LargeBinary),
     Column("at", Float, nullable=False),
 )

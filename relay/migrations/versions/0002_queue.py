@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("nonce", sa.String, primary_key=True),
         sa.Column("domain", sa.String, nullable=False),
         sa.Column("state", sa.String, nullable=False),
+        sa.Column("packed", sa.Boolean, nullable=False),
         sa.Column("content", sa.LargeBinary),
         sa.Column("at", sa.Float, nullable=False),
     )

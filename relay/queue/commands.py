@@ -1,0 +1,65 @@
+"""What the writer is asked to do: frozen values, each carried out whole or not at all.
+
+An :class:`Accept` and a :class:`Record` are the hot ones and share statements with their like in a batch; a
+:class:`Call` is everything else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from relay.mail import Recipient
+from relay.queue.content import Piece
+from relay.queue.ledger import Deltas
+from relay.queue.model import Incoming
+from relay.queue.states import Reason, State
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A transaction of the edge, ready to be stored; its result is the numbers of its messages.
+
+    ``content_id``: of an upload, None for new content. ``pieces``: (place, piece) that are still to be stored.
+    ``messages``: for each an appliance and its recipients, each with its Gold domain.
+    """
+
+    incoming: Incoming
+    content_id: int | None
+    pieces: tuple[tuple[int, Piece], ...]
+    messages: tuple[tuple[int, tuple[tuple[str, Recipient], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One recipient goes from one of the states in ``sources`` to ``state``; else nothing happens.
+
+    ``reply``: the last reply, None to leave it. ``attempt``: it was tried, at ``at``. ``outage_id``: counted for that
+    outage from now on, None to leave it.
+    """
+
+    recipient_id: int
+    sources: tuple[State, ...]
+    state: State
+    at: float
+    reason: Reason | None = None
+    reply: str | None = None
+    next_attempt_at: float | None = None
+    attempt: bool = False
+    outage_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Changes; the result is how many took place."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Work inside the writer's transaction; the result is its own."""
+
+    work: Callable[[sqlite3.Connection, Deltas], Any]

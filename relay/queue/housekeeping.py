@@ -1,0 +1,71 @@
+"""What the queue does by itself: watches its writer, forgets old traces, and says how deep it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from relay import events
+from relay.clock import Clock
+from relay.errors import DatabaseError, Deferred
+from relay.queue import proofs
+from relay.queue.ledger import Deltas
+from relay.queue.slices import PAUSE, ROWS
+
+LOOK = 1.0
+"""Seconds between two looks at the disk."""
+SWEEP = 600.0
+"""Seconds between two sweeps of what is old."""
+TRACE_KEPT = 30 * 86400.0
+ARRIVALS_KEPT = 90 * 86400.0
+
+Call = Callable[[Callable[[sqlite3.Connection, Deltas], Any]], Awaitable[Any]]
+
+
+async def keep(
+    ended: asyncio.Future[BaseException | None], call: Call, clock: Clock, look: Callable[[], Awaitable[None]]
+) -> None:
+    """Until cancelled, or until the writer ended: at once a DatabaseError if it did so by itself."""
+    swept_at = float("-inf")
+    while not ended.done():
+        await look()
+        if clock.monotonic() - swept_at >= SWEEP:
+            swept_at = clock.monotonic()
+            try:
+                await sweep(call, clock.now())
+            except Deferred as error:
+                events.fault("housekeeping", error)
+        await asyncio.wait([ended], timeout=LOOK)
+    if (cause := ended.result()) is not None:
+        raise DatabaseError(f"the writer ended: {cause}") from cause
+
+
+async def sweep(call: Call, now: float) -> None:
+    """Forget traces after 30 days, hourly sums after 90, proofs after an hour; a slice in a transaction each."""
+    last: int | None = 0
+    while last is not None:
+        last = await call(partial(_forget_traces, now - TRACE_KEPT, last))
+        await asyncio.sleep(PAUSE)
+    await call(partial(_forget_arrivals, int((now - ARRIVALS_KEPT) // 3600)))
+    await call(proofs.forget(now - proofs.REMEMBERED))
+
+
+def _forget_traces(before: float, after: int, connection: sqlite3.Connection, _: Deltas) -> int | None:
+    """A slice of what left before then; the number to go on after. Numbers are in the order of receipt, so the search
+    ends with the first message that was received later."""
+    rows = connection.execute(
+        f"SELECT id, received_at, removed_at FROM trace WHERE id > ? ORDER BY id LIMIT {ROWS}",  # noqa: S608
+        (after,),
+    ).fetchall()
+    old = [(number,) for number, _, removed_at in rows if removed_at < before]
+    connection.executemany("DELETE FROM trace WHERE id = ?", old)
+    if len(rows) < ROWS or rows[-1][1] >= before:
+        return None
+    return int(rows[-1][0])
+
+
+def _forget_arrivals(before: int, connection: sqlite3.Connection, _: Deltas) -> None:
+    connection.execute("DELETE FROM arrivals WHERE hour < ?", (before,))

@@ -1,0 +1,317 @@
+"""The queue, as the other rooms see it: mail is accepted, handed out, and what became of it recorded.
+
+Promises: what accept() or record() returned from is on disk, and survives kill -9 and a power cut; a message leaves
+only with a trace row, when none of its recipients waits any more. Health, routes and retry times are decided
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from relay import events
+from relay.clock import Clock
+from relay.db import Database
+from relay.errors import Deferred, NotFound, Rejected
+from relay.queue import backlog, due, housekeeping, proofs, slices
+from relay.queue.commands import Accept, Call, Change, Record
+from relay.queue.content import INLINE, Piece, pack, pack_whole, unpack
+from relay.queue.ledger import Deltas
+from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
+from relay.queue.reader import Reader
+from relay.queue.space import disk_free
+from relay.queue.states import WAITING, Reason, State
+from relay.queue.store import SqliteStore
+from relay.queue.sums import Depth, Sums
+from relay.queue.tables import PLACES
+from relay.queue.upload import Upload, Work, remove_orphans
+from relay.queue.writer import Writer
+
+T = TypeVar("T")
+
+_SOURCES = {
+    State.DELIVERED: WAITING,  # what has happened is recorded, also of what was held while it was in flight
+    State.QUEUED: (State.QUEUED,),
+    State.HELD: (State.QUEUED,),
+}
+
+
+class Queue:
+    """One for each node. ``on_accept`` is called on the loop with the appliances that got mail, after its commit."""
+
+    def __init__(self, db: Database, clock: Clock, node: str, *, on_accept: Callable[[Iterable[int]], None]) -> None:
+        self._db = db
+        self._clock = clock
+        self._node = node
+        self._on_accept = on_accept
+        self._sums = Sums()
+        self._writer = Writer(SqliteStore(db, clock, node, self._sums), clock, self._announce)
+        self._reader = Reader(db)
+        self._packers = ThreadPoolExecutor(2, "pack")
+        self._room = True
+
+    async def start(self) -> None:
+        """Open the database, and remove what never became mail. Raises DatabaseError, sqlite3.Error."""
+        await self._writer.start()
+        await self._reader.start()
+        now = self._clock.now()
+        await self._call(partial(remove_orphans, self._node, now - 86400))
+        await self._look_at_disk()
+
+    async def run(self) -> None:
+        """Keep house until cancelled. Raises DatabaseError when the writer ended by itself: the node must end too."""
+        await housekeeping.keep(self._writer.ended, self._call, self._clock, self._look)
+
+    async def close(self) -> None:
+        """Commit what was submitted, then stop."""
+        await self._writer.close()
+        await self._reader.close()
+        self._packers.shutdown()
+
+    # --- mail comes in ---
+
+    def check(self) -> None:
+        """At MAIL. Raises Deferred: 452 4.3.1 without room, 451 4.3.0 where mail can't be stored soon."""
+        self._writer.check()
+        if not self._room:
+            raise Deferred(452, "4.3.1", "no room left to store mail, try again later")
+
+    def bytes_waiting(self, domain: str) -> int:
+        """Bytes of the messages here that have recipients at a domain, for its quota."""
+        return self._sums.domain(domain).bytes
+
+    def depth(self, appliance_id: int) -> Depth:
+        """Recipients queued and held for an appliance, and their messages' bytes; from memory."""
+        return self._sums.appliance(appliance_id)
+
+    def upload(self) -> Upload:
+        """For content over 1 MiB: write it as it comes, hand it to accept(), abort() whatever came of it."""
+
+        def commit(work: Work, weight: int) -> asyncio.Future[int]:
+            return self._writer.submit(Call(work), weight=weight)
+
+        return Upload(commit, self._pack, self._node, self._clock.now())
+
+    async def accept(self, incoming: Incoming) -> list[int]:
+        """Store a message; the numbers it got, one for each appliance. On disk when this returns.
+
+        Raises Deferred: 452 4.3.1 where the disk is full, 451 4.3.0 where anything else failed. A caller that is
+        cancelled leaves it open whether the message was stored.
+        """
+        content_id, pieces = await self._pieces(incoming)
+        command = Accept(incoming, content_id, pieces, _messages(incoming))
+        weight = sum(len(data) for _, (_, data) in pieces)
+        numbers: list[int] = await self._writer.submit(command, weight=weight, client=True)
+        return numbers
+
+    async def prove_write(self, domain: str, nonce: str, content: bytes) -> None:
+        """Store a message of the loop proof. Raises Deferred, as accept() does; Rejected where ``nonce`` was used."""
+        if not await self._call(proofs.write(domain, nonce, content, self._clock.now())):
+            raise Rejected(550, "5.7.1", "this proof was used before")
+
+    async def consume_proof(self, nonce: str) -> bytes | None:
+        """Read a proof message back and remove it; None where there is none. Raises Deferred."""
+        return await self._call(proofs.consume(nonce))
+
+    # --- mail goes out ---
+
+    async def due(
+        self, appliance_id: int, now: float, *, newest: bool = False, limit: int = 100, after: int | None = None
+    ) -> list[Outgoing]:
+        """Messages with recipients to be tried now, by number (descending when ``newest``), beyond ``after``.
+
+        At most ``limit``, fewer where they have many recipients; an empty list means that nothing further is due.
+        """
+        return await self._reader.read(
+            partial(_due, appliance_id=appliance_id, now=now, newest=newest, limit=limit, after=after)
+        )
+
+    async def content(self, message_id: int) -> bytes:
+        """Our Received line and the content as it came. Raises NotFound where the message is gone."""
+        return await self._reader.content(message_id)
+
+    async def pieces(self, message_id: int) -> AsyncIterator[bytes]:
+        """The same, 256 KiB at a time, for large messages. Raises NotFound where the message is gone."""
+        last = -1
+        while True:
+            piece = await self._reader.read(partial(_next_piece, message_id, last))
+            if piece is None:
+                if last < 0:
+                    raise NotFound(f"message {message_id} is no longer in the queue")
+                return
+            last, data = piece
+            yield data
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Record what happened; on disk when this returns. Again is harmless, and so is what came too late.
+
+        While nothing can be written it waits and tries again: what has happened must not be forgotten. Raises Deferred
+        once the writer has ended.
+        """
+        command = Record(tuple(_change(outcome) for outcome in outcomes))
+        pause = 0.1
+        while True:
+            try:
+                await self._writer.submit(command)
+                return
+            except Deferred:
+                if self._writer.ended.done():
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    async def waiting(self, appliance_id: int) -> Waiting:
+        """What waits for an appliance."""
+        depth = self.depth(appliance_id)
+        return Waiting(
+            depth.queued,
+            depth.held,
+            await self._db.run(backlog.oldest, appliance_id),
+            await self._db.run(backlog.oldest, appliance_id, undeferred=True),
+            await self._db.run(backlog.next_attempt, appliance_id),
+        )
+
+    async def last_number(self) -> int:
+        """The number of the newest message there ever was, for ``untried_since``."""
+        return await self._db.run(backlog.last_number)
+
+    async def untried_since(self, appliance_id: int, since: float, upto_message_id: int) -> int:
+        """How many queued recipients of messages up to that number were not tried since then; 0: drained."""
+        return await self._db.run(backlog.untried_since, appliance_id, since, upto_message_id)
+
+    # --- decisions about an appliance's mail ---
+
+    async def begin_outage(self, appliance_id: int, outage_id: int) -> None:
+        """Count what waits now for an outage; what comes is counted for it while ``continuity.outage_id`` says so.
+
+        Retry times of before are forgotten: all of it is tried when the appliance returns. Again is harmless.
+        """
+        for state in WAITING:
+            await self._in_slices(partial(slices.recount, appliance_id, outage_id, state))
+
+    async def release(self, appliance_id: int, reason: Reason) -> int:
+        """What is held for a reason is queued again; how many recipients."""
+        return await self._in_slices(partial(slices.release, appliance_id, reason))
+
+    async def convert(self, appliance_id: int, from_reason: Reason, to_reason: Reason) -> int:
+        """What is held for one reason is held for another; how many recipients."""
+        return await self._in_slices(partial(slices.convert, appliance_id, from_reason, to_reason))
+
+    async def expire(self, appliance_id: int, now: float) -> int:
+        """Hold, as failed, what has waited longer than its domain allows; how many recipients."""
+        total, after = 0, 0
+        while True:
+            ids, last = await self._db.run(backlog.expiring, appliance_id, now, after, slices.ROWS)
+            if ids:
+                total += await self._call(slices.hold(ids, "expired: it waited too long", now))
+            if last is None:
+                return total
+            after = last
+            await asyncio.sleep(slices.PAUSE)
+
+    async def expiring(self, appliance_id: int, at: float) -> int:
+        """How many queued recipients will have expired at ``at``, with lifetimes as they are set now."""
+        total, after = 0, 0
+        while True:
+            ids, last = await self._db.run(backlog.expiring, appliance_id, at, after, 10 * slices.ROWS)
+            total += len(ids)
+            if last is None:
+                return total
+            after = last
+
+    # --- how ---
+
+    async def _in_slices(self, verb: Callable[[float, int], Callable[..., slices.Slice]]) -> int:
+        total, after = 0, 0
+        while True:
+            done, last = await self._call(verb(self._clock.now(), after))
+            total += done
+            if last is None:
+                return total
+            after = last
+            await asyncio.sleep(slices.PAUSE)
+
+    async def _call(self, work: Callable[[sqlite3.Connection, Deltas], T]) -> T:
+        result: T = await self._writer.submit(Call(work))
+        return result
+
+    async def _pieces(self, incoming: Incoming) -> tuple[int | None, tuple[tuple[int, Piece], ...]]:
+        if isinstance(incoming.content, Upload):
+            return await incoming.content.finish(incoming.received)
+        if len(incoming.content) <= INLINE:
+            pieces = pack_whole(incoming.received, incoming.content)
+        else:
+            pieces = await self._in_packer(pack_whole, incoming.received, incoming.content)
+        return None, tuple(enumerate(pieces))
+
+    async def _pack(self, data: bytes) -> Piece:
+        return pack(data) if len(data) <= INLINE else await self._in_packer(pack, data)
+
+    def _in_packer(self, work: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._packers, work, *args)
+
+    def _announce(self, committed: Sequence[tuple[Any, Any]]) -> None:
+        appliances = {
+            appliance_id
+            for command, _ in committed
+            if isinstance(command, Accept)
+            for appliance_id, _ in command.messages
+        }
+        if appliances:
+            self._on_accept(appliances)
+
+    async def _look(self) -> None:
+        await self._look_at_disk()
+        for domain, depth in self._sums.domains().items():
+            events.queue_depth(domain, State.QUEUED, depth.queued)
+            events.queue_depth(domain, State.HELD, depth.held)
+
+    async def _look_at_disk(self) -> None:
+        self._room = await self._in_packer(disk_free, self._db.path) > 0
+
+
+def _messages(incoming: Incoming) -> tuple[tuple[int, tuple[tuple[str, Any], ...]], ...]:
+    """One message for each appliance (more where it has more recipients than one can number)."""
+    appliances: dict[int, list[tuple[str, Any]]] = {}
+    for domain, recipients in incoming.routes:
+        group = appliances.setdefault(domain.appliance_id, [])
+        group += [(domain.name, recipient) for recipient in recipients]
+    return tuple(
+        (appliance_id, tuple(group[start : start + PLACES]))
+        for appliance_id, group in appliances.items()
+        for start in range(0, len(group), PLACES)
+    )
+
+
+def _change(outcome: Outcome) -> Change:
+    reply = f"{outcome.reply}" + (" (outcome unknown)" if outcome.unknown else "")
+    return Change(
+        recipient_id=outcome.recipient_id,
+        sources=_SOURCES[outcome.state],
+        state=outcome.state,
+        at=outcome.at,
+        reason=outcome.reason,
+        # A reply may hold anything; the database holds text.
+        reply=reply.replace("\0", "").encode("utf-8", "replace").decode(),
+        next_attempt_at=outcome.next_attempt_at,
+        attempt=True,
+    )
+
+
+def _due(connection: sqlite3.Connection, **wanted: Any) -> list[Outgoing]:
+    return due.due(connection, **wanted)
+
+
+def _next_piece(message_id: int, last: int, connection: sqlite3.Connection) -> tuple[int, bytes] | None:
+    row = connection.execute(
+        "SELECT c.id - m.content_id * ?1, c.packed, c.data FROM messages AS m"
+        " JOIN content AS c ON c.id > m.content_id * ?1 + ?2 AND c.id < (m.content_id + 1) * ?1"
+        " WHERE m.id = ?3 ORDER BY c.id LIMIT 1",
+        (PLACES, last, message_id),
+    ).fetchone()
+    return None if row is None else (row[0], unpack(row[1], row[2]))

@@ -1,0 +1,132 @@
+"""Reading for delivery: one thread with a connection of its own, which answers what has gathered in one query.
+
+What twenty connections ask for at the same time costs one turn of the thread, as in the writer. A reading is a single
+statement, never a transaction that lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from relay.db import Database, prepare
+from relay.errors import DatabaseError, NotFound
+from relay.queue.content import unpack
+from relay.queue.tables import PLACES
+
+T = TypeVar("T")
+
+MAX_GATHERED = 64
+"""Contents read with one statement."""
+
+_CONTENTS = f"""
+SELECT m.id, c.packed, c.data
+FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.id = wanted.value
+CROSS JOIN content AS c ON c.id >= m.content_id * {PLACES} AND c.id < (m.content_id + 1) * {PLACES}
+"""  # noqa: S608
+
+Work = Callable[[sqlite3.Connection], Any]
+_Wish = tuple[int | Work, "asyncio.Future[Any]"]
+"""A message whose content is wanted, or any reading; and who waits for it."""
+
+
+class Reader:
+    """Started and closed on the event loop."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._wishes.put(None)
+            await asyncio.to_thread(thread.join)
+
+    async def content(self, message_id: int) -> bytes:
+        """Raises NotFound where the message is gone."""
+        found: bytes = await self._ask(message_id)
+        return found
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of ``work``, which should be quick."""
+        result: T = await self._ask(work)
+        return result
+
+    def _ask(self, wish: int | Work) -> asyncio.Future[Any]:
+        if self._thread is None:
+            raise DatabaseError("the queue is closed")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._wishes.put((wish, future))
+        return future
+
+    # --- in the thread ---
+
+    def _serve(self) -> None:
+        connection = sqlite3.connect(self._db.path)
+        prepare(connection)
+        connection.execute("PRAGMA query_only=ON")
+        while (wish := self._wishes.get()) is not None:
+            wishes = [wish]
+            while len(wishes) < MAX_GATHERED and not self._wishes.empty():
+                more = self._wishes.get()
+                if more is None:
+                    self._wishes.put(None)
+                    break
+                wishes.append(more)
+            answers = _answers(connection, wishes)
+            try:
+                self._loop.call_soon_threadsafe(_hand_out, answers)
+            except RuntimeError:
+                break  # the loop is closed
+        connection.close()
+
+
+def _answers(connection: sqlite3.Connection, wishes: list[_Wish]) -> list[tuple[asyncio.Future[Any], Any]]:
+    """For each wish its result, or the exception that came instead."""
+    wanted = {wish for wish, _ in wishes if isinstance(wish, int)}
+    contents: dict[int, Any] = {}
+    if wanted:
+        try:
+            contents = _contents(connection, wanted)
+        except Exception as error:
+            contents = dict.fromkeys(wanted, error)
+    answers = []
+    for wish, future in wishes:
+        if isinstance(wish, int):
+            answers.append((future, contents.get(wish, NotFound(f"message {wish} is no longer in the queue"))))
+            continue
+        try:
+            answers.append((future, wish(connection)))
+        except Exception as error:
+            answers.append((future, error))
+    return answers
+
+
+def _contents(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, bytes]:
+    pieces: dict[int, list[bytes]] = {}
+    for message_id, packed, data in connection.execute(_CONTENTS, (json.dumps(list(wanted)),)):
+        pieces.setdefault(message_id, []).append(unpack(packed, data))
+    return {message_id: b"".join(parts) for message_id, parts in pieces.items()}
+
+
+def _hand_out(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

@@ -1,0 +1,83 @@
+"""Changes to all that waits for an appliance, a slice of 500 rows in a transaction each, so that accepting goes on.
+
+Each function does one slice on the writer's connection and returns (how many changed, the id to go on after or None
+at the end). Repeating one that was interrupted is harmless.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+from relay.queue import sqlite
+from relay.queue.commands import Change
+from relay.queue.ledger import Deltas
+from relay.queue.states import Reason, State
+from relay.queue.tables import HOT
+
+ROWS = 500
+PAUSE = 0.01
+"""Seconds between two slices."""
+
+Slice = tuple[int, int | None]
+Row = tuple[int, str | None, int]
+"""(id, reason, outage_id)"""
+
+_PAGE = f"""
+SELECT id, reason, outage_id FROM recipients
+WHERE {HOT} AND appliance_id = ? AND state = ? AND id > ? ORDER BY id LIMIT {ROWS}
+"""  # noqa: S608
+
+
+def recount(appliance_id: int, outage_id: int, state: State, now: float, after: int) -> Callable[..., Slice]:
+    """What waits in ``state`` is counted for an outage from now on, and loses the retry times of before."""
+
+    def changes(rows: Iterable[Row]) -> list[Change]:
+        return [
+            Change(number, (state,), state, now, Reason(reason) if reason else None, outage_id=outage_id)
+            for number, reason, counted_for in rows
+            if counted_for != outage_id
+        ]
+
+    return _slice(appliance_id, state, after, now, changes)
+
+
+def release(appliance_id: int, reason: Reason, now: float, after: int) -> Callable[..., Slice]:
+    """What is held for ``reason`` is queued again."""
+
+    def changes(rows: Iterable[Row]) -> list[Change]:
+        return [Change(number, (State.HELD,), State.QUEUED, now) for number, held_for, _ in rows if held_for == reason]
+
+    return _slice(appliance_id, State.HELD, after, now, changes)
+
+
+def convert(appliance_id: int, before: Reason, reason: Reason, now: float, after: int) -> Callable[..., Slice]:
+    """What is held for one reason is held for another."""
+
+    def changes(rows: Iterable[Row]) -> list[Change]:
+        return [
+            Change(number, (State.HELD,), State.HELD, now, reason) for number, held_for, _ in rows if held_for == before
+        ]
+
+    return _slice(appliance_id, State.HELD, after, now, changes)
+
+
+def hold(ids: list[int], reply: str, now: float) -> Callable[[sqlite3.Connection, Deltas], int]:
+    """These recipients, if still queued, are held as failed."""
+
+    def work(connection: sqlite3.Connection, deltas: Deltas) -> int:
+        held = [Change(number, (State.QUEUED,), State.HELD, now, Reason.FAILED, reply) for number in ids]
+        return sum(sqlite.change(connection, held, deltas, now))
+
+    return work
+
+
+def _slice(
+    appliance_id: int, state: State, after: int, now: float, changes: Callable[[Iterable[Row]], list[Change]]
+) -> Callable[[sqlite3.Connection, Deltas], Slice]:
+    def work(connection: sqlite3.Connection, deltas: Deltas) -> Slice:
+        rows = connection.execute(_PAGE, (appliance_id, state, after)).fetchall()
+        done = sum(sqlite.change(connection, changes(rows), deltas, now))
+        return done, rows[-1][0] if len(rows) == ROWS else None
+
+    return work

@@ -1,0 +1,59 @@
+"""Room: how much the disk has left, and how fast mail came, for the proof that it lasts until the next opening hour."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from relay.appliances.tables import domains, outages
+from relay.queue.tables import arrivals
+
+RESERVE = 256 * 1024 * 1024
+"""Bytes that stay free (or a twentieth of a small disk), so that outcomes can be written when mail no longer can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Bytes an hour that came for an appliance: in the present and the last full hour, the higher one; and in the
+    busiest hour of its last outage (0 where there was none, or it is forgotten)."""
+
+    now: int
+    busiest: int
+
+
+def disk_free(path: Path) -> int:
+    """Bytes left for mail where the database lies: what the disk has free, less what stays reserved."""
+    usage = shutil.disk_usage(path.parent)
+    return usage.free - min(RESERVE, usage.total // 20)
+
+
+def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:
+    """How fast mail comes for an appliance's domains."""
+    hour = int(now // 3600)
+    last = connection.execute(
+        select(outages.c.began_at, outages.c.ended_at)
+        .where(outages.c.appliance_id == appliance_id)
+        .order_by(outages.c.id.desc())
+        .limit(1)
+    ).first()
+    busiest = 0
+    if last is not None:
+        busiest = _highest(connection, appliance_id, last.began_at // 3600, (last.ended_at or now) // 3600)
+    return Rates(_highest(connection, appliance_id, hour - 1, hour), busiest)
+
+
+def _highest(connection: Connection, appliance_id: int, first: float, last: float) -> int:
+    """Bytes of the busiest hour from ``first`` to ``last``."""
+    hours = (
+        select(func.sum(arrivals.c.bytes).label("bytes"))
+        .where(
+            arrivals.c.domain.in_(select(domains.c.name).where(domains.c.appliance_id == appliance_id)),
+            arrivals.c.hour.between(int(first), int(last)),
+        )
+        .group_by(arrivals.c.hour)
+        .subquery()
+    )
+    return int(connection.execute(select(func.coalesce(func.max(hours.c.bytes), 0))).scalar_one())

@@ -1,0 +1,141 @@
+"""The writer's connection: transactions of whole batches, what their failures mean, and the file's housekeeping.
+
+Promises: carry_out() has committed, with synchronous=FULL read back at the start, or has changed nothing. Used in the
+writer's thread alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from relay.clock import Clock
+from relay.db import Database, prepare
+from relay.queue import sqlite
+from relay.queue.commands import Accept, Call, Record
+from relay.queue.ledger import Deltas
+from relay.queue.sums import Sums
+from relay.queue.writer import Fault
+
+CHECKPOINT_PAGES = 4000
+"""Pages of WAL after which SQLite moves them into the database by itself (16 MB)."""
+WAL_LIMIT = 256 * 1024 * 1024
+"""Bytes of WAL past which it is truncated, which needs a moment without readers."""
+TRUNCATE_WAIT = 0.2
+"""Seconds that a truncation waits for readers before it is put off."""
+SLACK_PAGES = 1000
+"""Free pages that stay in the file, to be used again."""
+SLICE_PAGES = 2000
+"""Free pages given back at a time: some 15 ms."""
+REFRESH = 1.0
+"""Seconds between two looks at what other processes changed and at the size of the WAL."""
+
+_FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_IOERR | 19 << 8,  # SQLITE_IOERR_SHMSIZE: no room for the index of the WAL; nothing was written yet
+}
+_FATAL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
+
+
+class SqliteStore:
+    """``node``: whose rows the sums are added to."""
+
+    def __init__(self, db: Database, clock: Clock, node: str, sums: Sums) -> None:
+        self._db = db
+        self._clock = clock
+        self._node = node
+        self._sums = sums
+        self._wal = Path(f"{db.path}-wal")
+        self._connection: sqlite3.Connection
+        self._version = 0
+        self._looked_at = 0.0
+
+    def open(self) -> None:
+        connection = sqlite3.connect(self._db.path, cached_statements=1024)
+        prepare(connection)
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        self._connection = connection
+        self._look()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def carry_out(self, commands: Sequence[Any]) -> list[Any]:
+        connection = self._connection
+        deltas = Deltas()
+        with self._db.write_lock:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                results = self._dispatch(commands, deltas)
+                sqlite.add_deltas(connection, self._node, deltas)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        self._sums.add(deltas)
+        if self._clock.monotonic() - self._looked_at > REFRESH:
+            self._look()
+        return results
+
+    def _dispatch(self, commands: Sequence[Any], deltas: Deltas) -> list[Any]:
+        """Like with like: all that was accepted, all that was recorded, then the rest in turn."""
+        connection, now = self._connection, self._clock.now()
+        results: list[Any] = [None] * len(commands)
+        accepts = [place for place, command in enumerate(commands) if isinstance(command, Accept)]
+        if accepts:
+            numbers = sqlite.accept(connection, [commands[place] for place in accepts], deltas)
+            for place, given in zip(accepts, numbers, strict=True):
+                results[place] = given
+        records = [place for place, command in enumerate(commands) if isinstance(command, Record)]
+        if records:
+            changes = [change for place in records for change in commands[place].changes]
+            done = iter(sqlite.change(connection, changes, deltas, now))
+            for place in records:
+                results[place] = sum(next(done) for _ in commands[place].changes)
+        for place, command in enumerate(commands):
+            if isinstance(command, Call):
+                results[place] = command.work(connection, deltas)
+        return results
+
+    def fault(self, error: BaseException) -> Fault:
+        if isinstance(error, MemoryError):
+            return Fault.FULL
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return Fault.OTHER
+        if code in _FULL:
+            return Fault.FULL
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Fault.BUSY
+        return Fault.FATAL if code & 0xFF in _FATAL else Fault.OTHER
+
+    def idle(self) -> bool:
+        """Look at what others changed; give a slice of free pages back to the disk."""
+        self._look()
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        if free <= SLACK_PAGES:
+            return False
+        with self._db.write_lock:
+            # Not execute(): that would step once, and free one page.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({min(free - SLACK_PAGES, SLICE_PAGES)})")
+        return bool(free > SLACK_PAGES + SLICE_PAGES)
+
+    def _look(self) -> None:
+        self._looked_at = self._clock.monotonic()
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            self._sums.read(self._connection)
+        if self._wal.exists() and self._wal.stat().st_size > WAL_LIMIT:
+            self._truncate()
+
+    def _truncate(self) -> None:
+        (usual,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
+        self._connection.execute(f"PRAGMA busy_timeout={int(TRUNCATE_WAIT * 1000)}")
+        with self._db.write_lock:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._connection.execute(f"PRAGMA busy_timeout={usual}")

@@ -1,0 +1,265 @@
+"""The writer: one thread that turns whatever has gathered since the last commit into one transaction.
+
+Promises: a result is handed out only after the commit that holds it; a batch that fails is rolled back and each
+command tried again in a transaction of its own, so that one that can't be stored harms no other; a client that has
+gone is skipped. If the thread ends, everybody who waits is told at once (451), and :attr:`Writer.ended` says why. An
+error of the disk ends it on purpose: after a failed fsync a later one may lie.
+
+Knows threads, batches and faults; what a command means, and SQL, is the store's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from relay import events
+from relay.clock import Clock
+from relay.errors import DatabaseError, Deferred
+
+MAX_BATCH = 256
+"""Commands in one transaction."""
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""Content in one transaction (but always one command): a commit stays well under a second."""
+MAX_WAITING = 4096
+"""Commands of clients that may wait; one more is refused."""
+OLDEST = 5.0
+"""Seconds a commit may wait before new mail is refused at MAIL."""
+IDLE = 1.0
+"""Seconds without a command after which the store may do its housekeeping."""
+
+
+class Fault(Enum):
+    """What an exception of the store means."""
+
+    FULL = "no room left on the disk"
+    BUSY = "the database is locked by another process"
+    OTHER = "not understood, so temporary"
+    FATAL = "the disk or the file can't be trusted any more"
+
+
+class Store(Protocol):
+    """What the thread works on; every method is called in it alone."""
+
+    def open(self) -> None: ...
+
+    def carry_out(self, commands: Sequence[Any]) -> list[Any]:
+        """One transaction: committed when this returns a result for each command, rolled back when it raises."""
+
+    def fault(self, error: BaseException) -> Fault: ...
+
+    def idle(self) -> bool:
+        """A slice of housekeeping; True if there is more to do."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A command and whoever waits for it. ``weight``: bytes; ``droppable``: pointless once nobody waits for it."""
+
+    command: Any
+    future: asyncio.Future[Any]
+    submitted_at: float
+    weight: int
+    droppable: bool
+
+
+class Writer:
+    """Started and closed on the event loop; ``announce`` is called there with (command, result) of each commit."""
+
+    def __init__(self, store: Store, clock: Clock, announce: Callable[[Sequence[tuple[Any, Any]]], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._announce = announce
+        self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._in_hand_since: float | None = None
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
+        self.ended: asyncio.Future[BaseException | None]
+        """Done when the thread is: with the error that ended it, or None after :meth:`close`."""
+
+    async def start(self) -> None:
+        """Open the store. Raises what its ``open`` raises."""
+        self._loop = asyncio.get_running_loop()
+        self.ended = self._loop.create_future()
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, args=(ready,), name="writer", daemon=True)
+        self._thread.start()
+        await ready
+
+    async def close(self) -> None:
+        """Commit what has been submitted, then end the thread."""
+        if not self._closing:
+            self._closing = True
+            self._waiting.put(None)
+        await asyncio.shield(self.ended)
+        await asyncio.to_thread(self._thread.join)
+
+    def check(self) -> None:
+        """Raises Deferred (451 4.3.0) where a commit submitted now would fail or take too long."""
+        if self._closing or self.ended.done():
+            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
+        since = self._in_hand_since
+        if since is not None and self._clock.monotonic() - since > OLDEST:
+            raise Deferred(451, "4.3.0", "storing mail takes too long now, try again later")
+
+    def submit(self, command: Any, *, weight: int = 0, client: bool = False) -> asyncio.Future[Any]:
+        """Hand over a command; await the result of its commit.
+
+        ``client``: on behalf of an SMTP client: refused when too many wait, and not begun once nobody waits for it.
+        The future raises Deferred (452 4.3.1 or 451 4.3.0); so does this.
+        """
+        if self._closing or self.ended.done() or (client and self._waiting.qsize() >= MAX_WAITING):
+            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.put(_Entry(command, future, self._clock.monotonic(), weight, client))
+        return future
+
+    # --- in the thread ---
+
+    def _work(self, ready: asyncio.Future[None]) -> None:
+        try:
+            self._store.open()
+        except BaseException as error:
+            self._tell(self._fail_start, ready, error)
+            return
+        self._tell(ready.set_result, None)
+        cause: BaseException | None = None
+        try:
+            self._serve()
+        except BaseException as error:
+            cause = error
+            events.writer_ended(error)
+        self._tell(self._end, cause)
+        self._store.close()
+
+    def _serve(self) -> None:
+        pause = IDLE
+        while True:
+            try:
+                entry = self._waiting.get(timeout=pause)
+            except queue.Empty:
+                pause = 0.01 if self._idle() else IDLE
+                continue
+            pause = IDLE
+            batch, last = self._gather(entry)
+            if batch:
+                self._in_hand_since = batch[0].submitted_at
+                self._commit(batch)
+                self._in_hand_since = None
+            if last:
+                return
+
+    def _gather(self, entry: _Entry | None) -> tuple[list[_Entry], bool]:
+        """Whatever waits, up to the limits of a batch; True if it is the last before the end."""
+        batch: list[_Entry] = []
+        weight = 0
+        while entry is not None:
+            if not (entry.droppable and entry.future.cancelled()):
+                batch.append(entry)
+                weight += entry.weight
+            if len(batch) >= MAX_BATCH or weight >= MAX_BATCH_BYTES:
+                return batch, False
+            try:
+                entry = self._waiting.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _idle(self) -> bool:
+        try:
+            return self._store.idle()
+        except Exception as error:
+            if self._store.fault(error) is Fault.FATAL:
+                raise
+            if self._store.fault(error) is Fault.OTHER:
+                events.fault("writer", error)
+            return False
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        began = self._clock.monotonic()
+        try:
+            results = self._store.carry_out([entry.command for entry in batch])
+        except Exception as error:
+            fault = self._store.fault(error)
+            if fault is Fault.FATAL:
+                self._tell(self._refuse, batch, fault, error)
+                raise
+            events.commit_failed(error, len(batch))
+            if fault is Fault.BUSY or len(batch) == 1:
+                self._tell(self._refuse, batch, fault, error)
+            else:
+                self._commit_one_by_one(batch)
+            return
+        events.committed(self._clock.monotonic() - began, len(batch))
+        self._tell(self._hand_out, batch, results)
+
+    def _commit_one_by_one(self, batch: list[_Entry]) -> None:
+        for place, entry in enumerate(batch):
+            try:
+                results = self._store.carry_out([entry.command])
+            except Exception as error:
+                fault = self._store.fault(error)
+                # Who holds the lock holds it for all: nobody waits for it in turn.
+                rest = batch[place:] if fault in (Fault.FATAL, Fault.BUSY) else [entry]
+                self._tell(self._refuse, rest, fault, error)
+                if fault is Fault.FATAL:
+                    raise
+                if fault is Fault.BUSY:
+                    return
+            else:
+                self._tell(self._hand_out, [entry], results)
+
+    def _tell(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to be told
+
+    # --- on the loop ---
+
+    @staticmethod
+    def _fail_start(ready: asyncio.Future[None], error: BaseException) -> None:
+        if not ready.done():
+            ready.set_exception(error)
+
+    def _hand_out(self, batch: list[_Entry], results: list[Any]) -> None:
+        for entry, result in zip(batch, results, strict=True):
+            if not entry.future.done():
+                entry.future.set_result(result)
+        self._announce([(entry.command, result) for entry, result in zip(batch, results, strict=True)])
+
+    @staticmethod
+    def _refuse(batch: list[_Entry], fault: Fault, error: BaseException) -> None:
+        for entry in batch:
+            if not entry.future.done():
+                entry.future.set_exception(_refusal(fault, error))
+
+    def _end(self, error: BaseException | None) -> None:
+        """The thread has ended: nobody may be left waiting."""
+        reason = error or DatabaseError("the writer was closed")
+        while True:
+            try:
+                entry = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if entry is not None:
+                self._refuse([entry], Fault.FATAL, reason)
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+
+def _refusal(fault: Fault, error: BaseException) -> Deferred:
+    if fault is Fault.FULL:
+        refusal = Deferred(452, "4.3.1", "no room left to store mail, try again later")
+    else:
+        refusal = Deferred(451, "4.3.0", "mail can't be stored now, try again later")
+    refusal.__cause__ = error
+    return refusal
