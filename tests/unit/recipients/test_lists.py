@@ -1,0 +1,91 @@
+"""Lists of recipients: what operators keep, and what the edge is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from relay.appliances import store
+from relay.appliances.directory import Directory
+from relay.appliances.model import Domain, RecipientPolicy
+from relay.db import Database
+from relay.errors import Refused
+from relay.recipients import lists
+from relay.recipients.known import Recipients, Verdict
+from tests.support.database import make_database
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    database = make_database(tmp_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def domain(db: Database) -> Domain:
+    with db.write() as connection:
+        appliance = store.add_appliance(connection, 0.0, name="gold")
+        return store.add_domain(
+            connection, 0.0, name="gold.example", appliance_id=appliance.id, recipients=RecipientPolicy.LISTED
+        )
+
+
+def test_what_is_added_is_listed_once(db: Database, domain: Domain) -> None:
+    """Addresses are listed by their part before the @, in lower case, and only new ones are counted."""
+    with db.write() as connection:
+        assert lists.add(connection, domain, ["Info@Gold.example.", "sales", "sales"], 1.0) == 2
+        assert lists.add(connection, domain, ["info", "new@gold.example"], 2.0) == 1
+        assert lists.list_all(connection, domain) == ["info", "new", "sales"]
+        assert lists.remove(connection, domain, ["SALES@gold.example", "nobody"]) == 1
+        assert lists.list_all(connection, domain) == ["info", "new"]
+
+
+@pytest.mark.parametrize("address", ["info@other.example", "", "@gold.example", "a b@gold.example", "<a@gold.example>"])
+def test_what_is_no_address_of_the_domain_is_refused(db: Database, domain: Domain, address: str) -> None:
+    """A line that isn't an address of this domain changes nothing and is named."""
+    with db.read() as connection, pytest.raises(Refused, match="an address"):
+        lists.add(connection, domain, [address], 0.0)
+
+
+def test_an_empty_list_proves_nothing(db: Database, domain: Domain) -> None:
+    """The policy 'listed' can be carried out once somebody is listed."""
+    with db.write() as connection:
+        assert lists.provable(connection, domain) == (
+            False,
+            "gold.example: only listed recipients are taken, and the list is empty",
+        )
+        lists.add(connection, domain, ["info"], 0.0)
+        assert lists.provable(connection, domain) == (True, "gold.example: 1 recipient is listed")
+
+
+def test_a_removed_domain_takes_its_list_along(db: Database, domain: Domain) -> None:
+    """Nothing is left behind for a domain that comes again."""
+    with db.write() as connection:
+        lists.add(connection, domain, ["info"], 0.0)
+        store.remove_domain(connection, domain.name)
+        assert lists.list_all(connection, domain) == []
+
+
+async def test_a_node_knows_what_an_operator_changed(db: Database, domain: Domain) -> None:
+    """Unknown is temporary while the list is empty, and final only once somebody is listed."""
+    directory = Directory(db)
+    await directory.refresh()
+    recipients = Recipients(db, directory)
+    assert recipients.verdict(domain, "info") is Verdict.UNDECIDED
+    keeping_up = asyncio.create_task(recipients.run())
+    await asyncio.sleep(0)
+    with db.write() as connection:
+        lists.add(connection, domain, ["info"], 0.0)
+    await directory.refresh()
+    await eventually(lambda: recipients.verdict(domain, "info") is Verdict.TAKEN)
+    assert recipients.verdict(domain, "INFO+shop") is Verdict.TAKEN
+    assert recipients.verdict(domain, "nobody") is Verdict.UNKNOWN
+    keeping_up.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping_up
