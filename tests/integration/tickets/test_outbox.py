@@ -1,0 +1,160 @@
+"""The outbox: everything reaches the helpdesk, in order for each ticket, whatever the helpdesk does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from relay import events
+from relay.tickets import operators
+from relay.tickets.helpdesks.embedded import Embedded
+from relay.tickets.helpdesks.helpdesk import Message
+from relay.tickets.outbox import AT_ONCE, KEEP, Outbox
+from relay.tickets.states import Condition, Priority
+from tests.integration.tickets.conftest import Desk
+from tests.support.waiting import eventually
+
+P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
+
+
+class Ledger:
+    """A helpdesk that keeps what it was told, numbers tickets its own way, and fails while it is told to."""
+
+    name = "ledger"
+
+    def __init__(self) -> None:
+        self.told: list[Message] = []
+        self.failing: set[int] = set()
+        self.lost_reply = False
+
+    async def deliver(self, message: Message) -> str | None:
+        if message.ticket_id in self.failing:
+            raise ConnectionError("connection refused")
+        self.told.append(message)
+        if self.lost_reply:
+            raise TimeoutError
+        return f"HD-{message.ticket_id + 1000}"
+
+    def story(self, ticket_id: int) -> list[str]:
+        return [message.kind for message in self.told if message.ticket_id == ticket_id]
+
+
+async def drain(outbox: Outbox) -> None:
+    while await outbox.deliver_due():
+        pass
+
+
+def unsent(office: Desk) -> int:
+    return int(office.rows("SELECT count(*) FROM outbox WHERE sent_at IS NULL")[0][0])
+
+
+async def test_messages_arrive_in_order_with_the_ticket_as_it_stood(office: Desk) -> None:
+    """Each message carries the absolute state right after its event, and the helpdesk's own name is kept."""
+    ticket = office.facts(P3)
+    assert ticket is not None
+    office.facts(None)
+    helpdesk = Ledger()
+    await drain(Outbox(office.db, office.clock, helpdesk))
+    assert helpdesk.story(ticket.id) == ["opened", "priority", "resolved"]
+    stood = [(told.payload["ticket"]["priority"], told.payload["ticket"]["status"]) for told in helpdesk.told]
+    assert stood == [(1, "open"), (3, "open"), (3, "resolved")]
+    assert [told.external_ref for told in helpdesk.told] == [None, "HD-1001", "HD-1001"]
+    assert len({told.payload["event"]["id"] for told in helpdesk.told}) == 3
+    assert office.rows("SELECT external_ref FROM tickets") == [("HD-1001",)]
+    assert unsent(office) == 0
+
+
+async def test_a_failing_helpdesk_loses_nothing_and_keeps_the_order(office: Desk) -> None:
+    """What follows for the same ticket waits for the first; other tickets don't; pauses grow."""
+    acme = office.facts(P1)
+    assert acme is not None
+    other = office.do(operators.open_ticket, "gold", Condition.MAILFLOW, P2, "dana", "slow", office.now)
+    helpdesk = Ledger()
+    helpdesk.failing = {acme.id}
+    outbox = Outbox(office.db, office.clock, helpdesk)
+    await drain(outbox)
+    office.facts(P3)
+    assert helpdesk.story(acme.id) == []
+    assert helpdesk.story(other.id) == ["opened"]
+    assert office.rows("SELECT attempts, last_error FROM outbox ORDER BY id LIMIT 1") == [(1, "connection refused")]
+    assert await outbox.deliver_due() == 0, "not before its time"
+    office.now += 5
+    assert await outbox.deliver_due() == 1
+    office.now += 5
+    assert await outbox.deliver_due() == 0, "the second pause is longer"
+    helpdesk.failing = set()
+    office.now += 5
+    await drain(outbox)
+    assert helpdesk.story(acme.id) == ["opened", "priority"]
+    assert unsent(office) == 0
+
+
+async def test_a_lost_reply_repeats_the_same_message(office: Desk) -> None:
+    """Where it isn't certain that a message arrived it comes again, and its event number tells the repetition."""
+    office.facts(P1)
+    helpdesk = Ledger()
+    helpdesk.lost_reply = True
+    outbox = Outbox(office.db, office.clock, helpdesk)
+    await drain(outbox)
+    helpdesk.lost_reply = False
+    office.now += 5
+    await drain(outbox)
+    first, second = helpdesk.told
+    assert first.payload["event"]["id"] == second.payload["event"]["id"]
+    assert office.rows("SELECT last_error FROM outbox") == [("TimeoutError",)]
+    assert unsent(office) == 0
+
+
+async def test_one_stubborn_ticket_among_many_delays_no_other(office: Desk) -> None:
+    """More tickets than are told about at once all get their turn while one of them fails for ever."""
+    stuck = office.facts(P1)
+    assert stuck is not None
+    for condition in list(Condition)[1:]:
+        office.facts(P3, condition=condition, outage_id=None)
+        office.facts(P3, condition=condition, outage_id=None, appliance_id=office.gold.id, appliance="gold")
+    office.facts(P1, appliance_id=office.gold.id, appliance="gold", outage_id=2)
+    for number in range(AT_ONCE):
+        office.do(operators.comment, stuck.id, "dana", f"note {number}", office.now)
+    helpdesk = Ledger()
+    helpdesk.failing = {stuck.id}
+    await drain(Outbox(office.db, office.clock, helpdesk))
+    assert len(helpdesk.told) == 13
+    assert unsent(office) == AT_ONCE + 1
+
+
+async def test_the_loop_delivers_what_comes_later_and_ends_when_told_to(office: Desk) -> None:
+    """A ticket that is opened while the loop runs is told about without anybody asking."""
+    helpdesk = Ledger()
+    running = asyncio.create_task(Outbox(office.db, office.clock, helpdesk).run())
+    ticket = office.facts(P1)
+    assert ticket is not None
+    await eventually(lambda: helpdesk.story(ticket.id) == ["opened"])
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_the_embedded_helpdesk_announces_and_is_done(office: Desk) -> None:
+    """With the desk in the database nothing waits, and the metrics count what happened."""
+
+    def opened() -> float:
+        return events.registry.get_sample_value("relay_ticket_events_total", {"event": "opened"}) or 0.0
+
+    before = opened()
+    office.facts(P1)
+    await drain(Outbox(office.db, office.clock, Embedded()))
+    assert unsent(office) == 0
+    assert opened() == before + 1
+    assert office.rows("SELECT external_ref FROM tickets") == [(None,)]
+
+
+async def test_delivered_messages_are_forgotten_after_a_month(office: Desk) -> None:
+    """What was delivered long ago leaves the outbox; the history keeps it."""
+    office.facts(P1)
+    outbox = Outbox(office.db, office.clock, Ledger())
+    await drain(outbox)
+    office.now += KEEP + 1
+    office.facts(P3)
+    await drain(outbox)
+    assert office.rows("SELECT kind FROM outbox") == [("priority",)]
+    assert office.rows("SELECT count(*) FROM ticket_events") == [(2,)]
