@@ -151,6 +151,8 @@ def test_friday_afternoon_continues_on_monday() -> None:
     assert local(office.add_business_seconds(friday, 8 * HOUR)) == "Mon 2026-11-30 15:50"
     assert office.business_seconds(friday, moment("2026-11-30 15:50")) == 8 * HOUR
     assert office.business_seconds(moment("2026-11-30 15:50"), friday) == 0
+    saturday = moment("2026-11-28 12:00")
+    assert office.add_business_seconds(saturday, 1e-12) == saturday, "never before the start"
     assert local(office.add_business_seconds(friday, 3000 * HOUR)) == "Thu 2028-03-09 10:50"
 
 
