@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from relay.appliances import store as appliances
 from relay.errors import NotFound, Refused
 from relay.hours import Calendar
 from relay.tickets import operators, reading, store
@@ -200,8 +201,6 @@ def test_lists_are_in_the_order_of_urgency(office: Desk, ticket: int) -> None:
 
 def test_a_ticket_outlives_its_appliance(office: Desk) -> None:
     """Removing an appliance leaves its tickets with their names."""
-    from relay.appliances import store as appliances
-
     ticket = office.do(operators.open_ticket, "gold", Condition.MAILFLOW, P2, "dana", "slow", START)
     office.do(appliances.remove_domain, "gold.example")
     office.do(appliances.remove_appliance, "gold")
