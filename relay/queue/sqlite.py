@@ -251,7 +251,7 @@ def _remove(connection: sqlite3.Connection, left: dict[int, list[list[Any]]], de
         )
         for message_id, group in left.items()
     ]
-    connection.execute(_TRACE, (now, json.dumps(trace)))
+    connection.execute(_TRACE, (now, json.dumps(trace, ensure_ascii=False)))
     ids = json.dumps(list(left))
     contents = connection.execute(_CONTENTS, (ids,)).fetchall()
     for message_id, _, _, size in contents:

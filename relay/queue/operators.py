@@ -1,0 +1,197 @@
+"""What operators do with the queue, from a process of their own: list, count, hold, release, retry, drop, export.
+
+Each verb takes one :class:`~relay.queue.filter.Filter` and says how many recipients it changed. It works in slices of
+500 rows, a transaction each with a pause after it, so that a running node goes on accepting; interrupted, it can be
+repeated. What leaves (drop) leaves its trace like any other mail.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from relay import events
+from relay.appliances import wakes
+from relay.db import Database
+from relay.errors import NotFound
+from relay.queue import sqlite
+from relay.queue.commands import Change
+from relay.queue.content import unpack
+from relay.queue.filter import Filter
+from relay.queue.ledger import Deltas
+from relay.queue.slices import PAUSE, ROWS
+from relay.queue.states import WAITING, Reason, State
+from relay.queue.tables import PLACES, content, messages, recipients
+
+NODE = "operator"
+"""Whose rows the sums are added to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a line of ``queue list`` shows: the recipients of one message and domain that share state and reason.
+
+    ``next_attempt_at``: the nearest, None for as soon as health allows; ``last_reply``: of the latest attempt.
+    """
+
+    id: int
+    domain: str
+    sender: str
+    recipients: tuple[str, ...]
+    size: int
+    received_at: float
+    attempts: int
+    next_attempt_at: float | None
+    last_reply: str
+    state: State
+    reason: Reason | None
+
+
+def select_rows(db: Database, wanted: Filter, now: float, *, limit: int = 100, after: int = 0) -> list[Listed]:
+    """Lines of whole messages beyond number ``after``, oldest first, up to the message that reaches ``limit``."""
+    lines: list[Listed] = []
+    for first, end in wanted.windows(db, after):
+        while first < end and len(lines) < limit:
+            with db.read() as connection:
+                rows = connection.execute(
+                    _matching(wanted, now, first, end).add_columns(messages, recipients).limit(ROWS)
+                ).all()
+                if len(rows) == ROWS:  # the last message may go on: take it whole
+                    first = rows[-1][0] // PLACES * PLACES
+                    more = _matching(wanted, now, first, first + PLACES).add_columns(messages, recipients)
+                    rows = [row for row in rows if row[0] < first] + list(connection.execute(more))
+                    first += PLACES
+                else:
+                    first = end
+            for _, message in groupby(rows, key=lambda row: row[0] // PLACES):
+                if len(lines) < limit:
+                    lines += _lines(list(message))
+        if len(lines) >= limit:
+            break
+    return lines
+
+
+def count(db: Database, wanted: Filter, now: float) -> int:
+    """How many recipients a verb would look at."""
+    total = 0
+    for first, end in wanted.windows(db):
+        with db.read() as connection:
+            matching = _matching(wanted, now, first, end).order_by(None).subquery()
+            total += connection.execute(select(func.count()).select_from(matching)).scalar_one()
+    return total
+
+
+def hold(db: Database, wanted: Filter, now: float, who: str) -> int:
+    """Queued recipients are held (``operator``) until they are released."""
+    return _change(db, wanted, now, who, "hold", (State.QUEUED,), State.HELD, Reason.OPERATOR)
+
+
+def release(db: Database, wanted: Filter, now: float, who: str) -> int:
+    """Held recipients are queued again, to be tried as soon as health allows."""
+    return _change(db, wanted, now, who, "release", (State.HELD,), State.QUEUED)
+
+
+def retry(db: Database, wanted: Filter, now: float, who: str) -> int:
+    """Queued recipients lose their retry times: they are tried as soon as health allows."""
+    return _change(db, wanted, now, who, "retry", (State.QUEUED,), State.QUEUED)
+
+
+def drop(db: Database, wanted: Filter, now: float, who: str) -> int:
+    """Waiting recipients are given up, for good."""
+    return _change(db, wanted, now, who, "drop", WAITING, State.DROPPED, reply=f"dropped by {who}")
+
+
+def export(db: Database, message_id: int) -> bytes:
+    """A message as it would be sent: our Received line and the content as it came. Raises NotFound."""
+    with db.read() as connection:
+        content_id = connection.execute(select(messages.c.content_id).where(messages.c.id == message_id)).scalar()
+        if content_id is None:
+            raise NotFound(f"no message {message_id} is in the queue; 'relayctl trace --id {message_id}' knows more")
+        pieces = connection.execute(
+            select(content.c.packed, content.c.data)
+            .where(content.c.id >= content_id * PLACES, content.c.id < (content_id + 1) * PLACES)
+            .order_by(content.c.id)
+        )
+        return b"".join(unpack(packed, data) for packed, data in pieces)
+
+
+def _matching(wanted: Filter, now: float, first: int, end: int) -> Select[Any]:
+    return (
+        select(recipients.c.id)
+        .join(messages, messages.c.id == recipients.c.message_id)
+        .where(recipients.c.id >= first, recipients.c.id < end, *wanted.conditions(now))
+        .order_by(recipients.c.id)
+    )
+
+
+def _lines(rows: list[Row[Any]]) -> Iterator[Listed]:
+    """The lines of one message."""
+    groups: dict[tuple[str, str, str | None], list[Any]] = {}
+    for row in rows:
+        values = row._mapping
+        key = values[recipients.c.domain], values[recipients.c.state], values[recipients.c.reason]
+        groups.setdefault(key, []).append(values)
+    for (domain, state, reason), group in groups.items():
+        times = [row[recipients.c.next_attempt_at] for row in group]
+        latest = max(group, key=lambda row: row[recipients.c.tried_at] or 0.0)
+        yield Listed(
+            id=latest[messages.c.id],
+            domain=domain,
+            sender=latest[messages.c.sender],
+            recipients=tuple(row[recipients.c.address] for row in group),
+            size=latest[messages.c.size],
+            received_at=latest[messages.c.received_at],
+            attempts=max(row[recipients.c.attempts] for row in group),
+            next_attempt_at=None if None in times else min(times),
+            last_reply=latest[recipients.c.last_reply],
+            state=State(state),
+            reason=Reason(reason) if reason else None,
+        )
+
+
+def _change(
+    db: Database,
+    wanted: Filter,
+    now: float,
+    who: str,
+    verb: str,
+    sources: tuple[State, ...],
+    state: State,
+    reason: Reason | None = None,
+    reply: str | None = None,
+) -> int:
+    total = 0
+    for slice_ in _slices(db, wanted, now, sources):
+        changes = [Change(number, sources, state, now, reason, reply) for number in slice_]
+        with db.write() as connection:
+            total += _carry_out(connection, changes, now)
+        time.sleep(PAUSE)
+    events.operator_changed(verb, total, who)
+    return total
+
+
+def _slices(db: Database, wanted: Filter, now: float, sources: tuple[State, ...]) -> Iterator[list[int]]:
+    """Matching recipients that a verb applies to, 500 at a time, each slice read in a transaction of its own."""
+    for first, end in wanted.windows(db):
+        while first < end:
+            matching = _matching(wanted, now, first, end).where(recipients.c.state.in_(sources)).limit(ROWS)
+            with db.read() as connection:
+                ids = list(connection.execute(matching).scalars())
+            if ids:
+                yield ids
+            first = ids[-1] + 1 if len(ids) == ROWS else end
+
+
+def _carry_out(connection: Connection, changes: list[Change], now: float) -> int:
+    raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    deltas = Deltas()
+    done = sum(sqlite.change(raw, changes, deltas, now))
+    sqlite.add_deltas(raw, NODE, deltas)
+    wakes.mark(connection, {appliance_id for appliance_id, _ in deltas.depths})
+    return done
