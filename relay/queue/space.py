@@ -45,15 +45,6 @@ def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:
     return Rates(_highest(connection, appliance_id, hour - 1, hour), busiest)
 
 
-def total_rate(connection: Connection, now: float) -> int:
-    """Bytes an hour that come for all appliances together: in the present and the last full hour, the higher one."""
-    hour = int(now // 3600)
-    rows = connection.execute(
-        select(func.sum(arrivals.c.bytes)).where(arrivals.c.hour >= hour - 1).group_by(arrivals.c.hour)
-    )
-    return max((int(row[0]) for row in rows), default=0)
-
-
 def _highest(connection: Connection, appliance_id: int, first: float, last: float) -> int:
     """Bytes of the busiest hour from ``first`` to ``last``."""
     hours = (
