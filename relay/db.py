@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,6 +39,36 @@ READERS = 4
 metadata = MetaData()
 
 
+class FairLock:
+    """A lock that is had in the order of asking.
+
+    threading.Lock goes to whoever is quickest, and a thread that writes without a pause is always quicker than one
+    that has to be woken.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._turns: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._turns.append(turn)
+        turn.acquire()  # released by whoever hands it on, who leaves _held as it is
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._turns:
+                self._turns.popleft().release()
+            else:
+                self._held = False
+
+
 class Database:
     """A database that is there and of this program's version (``check=False``: whatever is there).
 
@@ -52,7 +83,7 @@ class Database:
         self.engine = create_engine(url, pool_size=READERS + 2, max_overflow=4, pool_timeout=BUSY_TIMEOUT)
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", _begin)
-        self.write_lock = threading.Lock()
+        self.write_lock = FairLock()
         """Held by whoever writes in this process: a fair turn instead of SQLite's polling."""
         self._readers = ThreadPoolExecutor(READERS, "db-read")
         self._writers = ThreadPoolExecutor(1, "db-write")
