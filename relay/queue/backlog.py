@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from relay.appliances.model import DEFAULT_LIFETIME
 from relay.appliances.tables import domains, outages
 from relay.queue.states import State
-from relay.queue.tables import HOT, PLACES, messages, numbers, recipients
+from relay.queue.tables import HOT, PLACES, depths, messages, numbers, recipients
 
 GRACE = 24 * 3600.0
 """Seconds after a return in which nothing expires."""
@@ -32,6 +32,19 @@ def oldest(connection: Connection, appliance_id: int, *, undeferred: bool = Fals
     if first is None:
         return None
     return connection.execute(select(messages.c.received_at).where(messages.c.id == first.message_id)).scalar()
+
+
+def oldest_waiting(connection: Connection) -> dict[str, float]:
+    """By domain, when the oldest of what is queued was received; domains without queued mail are left out."""
+    found: dict[str, float] = {}
+    queued = select(depths.c.appliance_id, depths.c.domain).group_by(depths.c.appliance_id, depths.c.domain)
+    for appliance_id, domain in connection.execute(queued.having(func.sum(depths.c.queued) > 0)).all():
+        first = queued_of(appliance_id).where(recipients.c.domain == domain).limit(1).subquery()
+        oldest = select(messages.c.received_at).where(messages.c.id == select(first.c.message_id).scalar_subquery())
+        received_at = connection.execute(oldest).scalar()
+        if received_at is not None:
+            found[domain] = min(received_at, found.get(domain, received_at))
+    return found
 
 
 def next_attempt(connection: Connection, appliance_id: int) -> float | None:

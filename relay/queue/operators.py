@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
@@ -77,34 +77,42 @@ def select_rows(db: Database, wanted: Filter, now: float, *, limit: int = 100, a
     return lines
 
 
-def count(db: Database, wanted: Filter, now: float) -> int:
-    """How many recipients a verb would look at."""
+def count(db: Database, wanted: Filter, now: float, verb: Callable[..., int]) -> int:
+    """How many recipients a verb (:func:`hold`, :func:`release`, :func:`retry`, :func:`drop`) would change."""
     total = 0
     for first, end in wanted.windows(db):
+        matching = _matching(wanted, now, first, end).where(recipients.c.state.in_(_SOURCES[verb])).order_by(None)
         with db.read() as connection:
-            matching = _matching(wanted, now, first, end).order_by(None).subquery()
-            total += connection.execute(select(func.count()).select_from(matching)).scalar_one()
+            total += connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
     return total
 
 
 def hold(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Queued recipients are held (``operator``) until they are released."""
-    return _change(db, wanted, now, who, "hold", (State.QUEUED,), State.HELD, Reason.OPERATOR)
+    return _change(db, wanted, now, who, hold, State.HELD, Reason.OPERATOR)
 
 
 def release(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Held recipients are queued again, to be tried as soon as health allows."""
-    return _change(db, wanted, now, who, "release", (State.HELD,), State.QUEUED)
+    return _change(db, wanted, now, who, release, State.QUEUED)
 
 
 def retry(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Queued recipients lose their retry times: they are tried as soon as health allows."""
-    return _change(db, wanted, now, who, "retry", (State.QUEUED,), State.QUEUED)
+    return _change(db, wanted, now, who, retry, State.QUEUED)
 
 
 def drop(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Waiting recipients are given up, for good."""
-    return _change(db, wanted, now, who, "drop", WAITING, State.DROPPED, reply=f"dropped by {who}")
+    return _change(db, wanted, now, who, drop, State.DROPPED, reply=f"dropped by {who}")
+
+
+_SOURCES: dict[Callable[..., int], tuple[State, ...]] = {
+    hold: (State.QUEUED,),
+    release: (State.HELD,),
+    retry: (State.QUEUED,),
+    drop: WAITING,
+}
 
 
 def export(db: Database, message_id: int) -> bytes:
@@ -160,19 +168,18 @@ def _change(
     wanted: Filter,
     now: float,
     who: str,
-    verb: str,
-    sources: tuple[State, ...],
+    verb: Callable[..., int],
     state: State,
     reason: Reason | None = None,
     reply: str | None = None,
 ) -> int:
-    total = 0
+    total, sources = 0, _SOURCES[verb]
     for slice_ in _slices(db, wanted, now, sources):
         changes = [Change(number, sources, state, now, reason, reply) for number in slice_]
         with db.write() as connection:
             total += _carry_out(connection, changes, now)
         time.sleep(PAUSE)
-    events.operator_changed(verb, total, who)
+    events.operator_changed(verb.__name__, total, who)
     return total
 
 

@@ -1,0 +1,56 @@
+"""What delivery asks about the past of recipients, and about what it held itself: for the breaker.
+
+There is no index by address, which every message would pay for: the trace is read through, newest first, in steps
+with a transaction each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, func, select, text
+
+from relay.db import Database
+from relay.queue.filter import WINDOW
+from relay.queue.states import Reason, State
+from relay.queue.tables import HOT, recipients, trace
+
+_DELIVERED = text(
+    """
+    SELECT DISTINCT lower(json_extract(one.value, '$.address')) AS address
+    FROM trace, json_each(trace.recipients) AS one
+    WHERE trace.id >= :first AND trace.id <= :last AND trace.appliance_id = :appliance_id
+      AND json_extract(one.value, '$.state') = 'delivered' AND json_extract(one.value, '$.at') >= :since
+      AND lower(json_extract(one.value, '$.address')) IN :addresses
+    """
+).bindparams(bindparam("addresses", expanding=True))
+
+
+def accepted_since(db: Database, appliance_id: int, addresses: Iterable[str], since: float) -> set[str]:
+    """Those of ``addresses`` (in lower case) to whom an appliance has taken mail since then. Not for the loop."""
+    wanted = set(addresses)
+    found: set[str] = set()
+    with db.read() as connection:
+        last = connection.execute(select(func.max(trace.c.id))).scalar()
+    while last is not None and last > 0 and found != wanted:
+        first = last - WINDOW + 1
+        asked = {"first": first, "last": last, "appliance_id": appliance_id, "since": since}
+        with db.read() as connection:
+            found |= set(connection.execute(_DELIVERED, {**asked, "addresses": sorted(wanted - found)}).scalars())
+            last = connection.execute(select(func.max(trace.c.id)).where(trace.c.id < first)).scalar()
+    return found
+
+
+def held_for(connection: Connection, appliance_id: int, reason: Reason) -> int:
+    """How many recipients of an appliance are held for a reason."""
+    held = (
+        select(func.count())
+        .select_from(recipients)
+        .where(
+            text(HOT),
+            recipients.c.appliance_id == appliance_id,
+            recipients.c.state == State.HELD,
+            recipients.c.reason == reason,
+        )
+    )
+    return int(connection.execute(held).scalar_one())
