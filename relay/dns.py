@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dns.asyncresolver
@@ -24,6 +24,8 @@ from relay.settings import Dns
 
 SHORTEST, LONGEST = 5.0, 300.0
 """Bounds of the seconds for which an answer is kept, whatever its TTL; an answer of nothing is kept for SHORTEST."""
+RECHECK = 30.0
+"""Seconds for which an old answer serves before the resolver that didn't answer is asked again."""
 KEPT = 50_000
 """Answers kept at most."""
 
@@ -41,6 +43,8 @@ class _Answer:
     records: list[Any]
     came_at: float
     good_until: float
+    recheck_at: float = 0.0
+    """For those whom an old answer serves: when to ask again a resolver that gave none."""
 
 
 class Resolver:
@@ -63,7 +67,7 @@ class Resolver:
         one record with an empty host. ``stale``: the age in seconds up to which an old answer will do where none can
         be had now. Raises LookupFailed."""
         answer = await self._ask(domain, "MX", stale)
-        return sorted(Mx(record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in answer)
+        return sorted(Mx(record.preference, record.exchange.to_text().rstrip(".").lower()) for record in answer)
 
     async def addresses(self, host: str, *, stale: float = 0.0) -> list[str]:
         """IPv4 and then IPv6 addresses of a host, or the host itself where it is one. Raises LookupFailed where no
@@ -93,12 +97,17 @@ class Resolver:
         known = self._known.get((name, kind))
         if known is not None and now < known.good_until:
             return known.records
+        old = known if known is not None and now - known.came_at < stale else None
+        if old is not None and now < old.recheck_at:
+            return old.records
         try:
             records, life = await self._query(name, kind)
         except LookupFailed:
-            if known is not None and now - known.came_at < stale:
-                return known.records
-            raise
+            if old is None:
+                raise
+            # Not asked again for a while (RFC 8767 5), or each look-up would wait for a dead resolver.
+            self._known[name, kind] = replace(old, recheck_at=now + RECHECK)
+            return old.records
         if len(self._known) >= KEPT:
             self._known.clear()
         self._known[name, kind] = _Answer(records, now, now + min(max(life, SHORTEST), LONGEST))
