@@ -1,0 +1,302 @@
+"""Watches the appliances that this node owns: probes on schedule, judges, and says so to everybody who acts on it.
+
+    prober ──answers──▶ judge (health) ──▶ pulse            at once, in memory: the starting gun of a drain
+                                      └──▶ facts, directory  when the health changed, durable
+
+Promises: health is written only when it changes, and only by the owner; nothing is called down while this node may
+itself be cut off, and then it says so; the heartbeat is beaten only while probes keep their schedule. Whatever goes
+wrong here is logged and tried again. What follows from health is decided by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from relay import events
+from relay.appliances import facts
+from relay.appliances.directory import Directory
+from relay.appliances.evidence import Evidence
+from relay.appliances.facts import Health, HealthFact
+from relay.appliances.model import Appliance, Primary
+from relay.appliances.mx import Endpoints
+from relay.appliances.pulse import Pulse, Reach
+from relay.clock import Clock
+from relay.cluster.node import Node
+from relay.db import Database
+from relay.settings import Watch, parse_address
+from relay.watch.health import judge
+from relay.watch.isolation import Census, any_answers
+from relay.watch.probe import Answer, Said
+from relay.watch.prober import Prober
+from relay.watch.routes import Routes
+
+BEAT = 2.0
+"""Seconds between heartbeats."""
+RETRY = 1.0
+"""Seconds before a write that failed is tried again."""
+RECRUITS = 2
+"""Other endpoints that are probed at once when one begins to fail, to tell them from us."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    appliance: Appliance
+    fact: HealthFact
+    written: HealthFact
+    began: float
+    primaries: tuple[Primary, ...] = ()
+
+
+class Watcher:
+    """One for each node."""
+
+    def __init__(
+        self,
+        settings: Watch,
+        directory: Directory,
+        db: Database,
+        pulse: Pulse,
+        evidence: Evidence,
+        endpoints: Endpoints,
+        clock: Clock,
+        node: Node,
+        hostname: str,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._db = db
+        self._pulse = pulse
+        self._evidence = evidence
+        self._endpoints = endpoints
+        self._clock = clock
+        self._node = node
+        self._references = [Primary(*parse_address(reference)) for reference in settings.references]
+        self._prober = Prober(settings, endpoints, clock, hostname, self._heard)
+        self._routes = Routes(endpoints, directory, db, clock, node.holds, self._routed)
+        self._census = Census()
+        self._watched: dict[int, _Watched] = {}
+        self._behind: dict[Primary, set[int]] = {}
+        self._doubtful: set[int] = set()
+        self._reference: tuple[float, bool] = (float("-inf"), False)  # when it was asked, and whether one answered
+        self._doubt = asyncio.Event()
+        self._unwritten: set[int] = set()
+        self._dirty = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._hear_suspects())
+                group.create_task(self._ask_references())
+                group.create_task(self._write())
+                group.create_task(self._beat())
+                group.create_task(self._routes.run())
+        finally:
+            await self._prober.stop()
+
+    # What is watched
+
+    async def _follow(self) -> None:
+        while True:
+            self._reconcile()
+            await self._directory.changed()
+
+    def _reconcile(self) -> None:
+        """Watch what this node owns now, and nothing else."""
+        appliances = self._directory.snapshot.appliances
+        owned = {number: appliance for number, appliance in appliances.items() if self._node.owns(number)}
+        lost = self._watched.keys() - owned.keys()
+        for number in lost:
+            self._forget(number)
+        changed = bool(lost)
+        for number, appliance in owned.items():
+            watched = self._watched.get(number)
+            if watched is None:
+                fact = self._directory.health(number)
+                watched = self._watched[number] = _Watched(appliance, fact, fact, self._clock.now())
+            elif watched.appliance == appliance:
+                continue
+            changed = True
+            watched.appliance = appliance
+            if appliance.primaries:
+                watched.primaries = appliance.primaries
+        if changed:
+            self._wire()
+        self._routes.follow(owned)
+
+    def _forget(self, appliance_id: int) -> None:
+        del self._watched[appliance_id]
+        self._doubts(appliance_id, doubtful=False)
+        self._pulse.forget(appliance_id)
+        self._evidence.forget(appliance_id)
+
+    def _routed(self, appliance_id: int, primaries: tuple[Primary, ...], problem: str, unknown: bool) -> None:
+        """The DNS has said where an appliance is reached; what it doesn't say now stays as it was."""
+        watched = self._watched.get(appliance_id)
+        if watched is None or watched.appliance.primaries or (unknown and watched.primaries):
+            return
+        if primaries != watched.primaries:
+            watched.primaries = primaries
+            self._wire()
+        if not primaries:
+            self._pulse.saw(appliance_id, Reach.NO)
+            if not unknown or watched.fact.state is Health.UNKNOWN:
+                self._unreachable(appliance_id, problem)
+
+    def _unreachable(self, appliance_id: int, reason: str) -> None:
+        """Nothing can be learnt of an appliance, and the operator should see why."""
+        fact = self._watched[appliance_id].fact
+        since = fact.since if fact.state is Health.UNKNOWN else self._clock.now()
+        self._settle(appliance_id, dataclasses.replace(fact, state=Health.UNKNOWN, reason=reason, since=since))
+
+    def _wire(self) -> None:
+        """Probe every endpoint of what is watched, once for all who share it."""
+        self._behind = {}
+        for number, watched in self._watched.items():
+            for primary in watched.primaries:
+                self._behind.setdefault(primary, set()).add(number)
+        for primary in self._prober.keep(self._behind):
+            self._census.forget(primary)
+        for watched in self._watched.values():
+            self._leave_out_if_down(watched)
+
+    async def _hear_suspects(self) -> None:
+        while True:
+            for number in await self._pulse.suspects():
+                if watched := self._watched.get(number):
+                    for primary in watched.primaries:
+                        self._prober.hurry(primary)
+
+    # What is seen
+
+    def _heard(self, primary: Primary, answer: Answer, started: float) -> None:
+        events.probed(str(answer.said))
+        if answer.said is Said.NOTHING:
+            for number in self._behind.get(primary, ()):
+                if self._watched[number].fact.state is Health.UNKNOWN:
+                    self._unreachable(number, answer.text)
+            return
+        seen = self._prober.seen(primary)
+        self._census.note(primary, answers=not seen.failures, started=started)
+        if seen.failures == 1:
+            for other in self._census.unasked(started, RECRUITS):
+                self._prober.hurry(other)
+            self._doubt.set()
+        now = self._clock.now()
+        for number in self._behind.get(primary, ()):
+            for seconds in answer.seconds:
+                self._evidence.note_reply(number, seconds, now)
+            self._judge(number)
+
+    def _judge(self, appliance_id: int) -> None:
+        watched = self._watched[appliance_id]
+        now = self._clock.now()
+        seen = [self._prober.seen(primary) for primary in watched.primaries]
+        view = self._evidence.view(appliance_id, now)
+        verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began)
+        if verdict.fact.state is Health.DOWN and watched.fact.state is not Health.DOWN and self._cut_off(watched):
+            verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began, cut_off=True)
+        self._doubts(appliance_id, verdict.doubtful)
+        self._settle(appliance_id, verdict.fact)
+        self._leave_out_if_down(watched)
+        self._pulse.saw(appliance_id, verdict.reach)
+
+    def _settle(self, appliance_id: int, fact: HealthFact) -> None:
+        self._watched[appliance_id].fact = fact
+        if fact != self._watched[appliance_id].written:
+            self._unwritten.add(appliance_id)
+            self._dirty.set()
+
+    # Whether it is us
+
+    def _leave_out_if_down(self, watched: _Watched) -> None:
+        if watched.fact.state is Health.DOWN:
+            for primary in watched.primaries:
+                if not self._prober.seen(primary).answers:
+                    self._census.call_down(primary)
+
+    def _cut_off(self, watched: _Watched) -> bool:
+        since = self._census.failing_since(watched.primaries)
+        reference = None
+        if self._references:
+            asked, answered = self._reference
+            reference = answered and asked >= since
+        return self._census.cut_off(since, reference)
+
+    def _doubts(self, appliance_id: int, doubtful: bool) -> None:
+        before = bool(self._doubtful)
+        if doubtful:
+            self._doubtful.add(appliance_id)
+            self._doubt.set()
+        else:
+            self._doubtful.discard(appliance_id)
+        if self._doubtful and not before:
+            reason = f"{self._census.describe()} fail together" + (
+                ", and no reference host answers" if self._references else ""
+            )
+            events.isolated(reason)
+            self._node.isolated(reason)
+        elif before and not self._doubtful:
+            events.isolation_ended()
+            self._node.isolated("")
+
+    async def _ask_references(self) -> None:
+        """While something fails: ask whether the rest of the world is there, and judge anew what hung on it."""
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            if not self._references:
+                continue
+            try:
+                asked = asyncio.get_running_loop().time()
+                answers = await any_answers(self._references, self._endpoints, self._settings.connect_timeout)
+                self._reference = (asked, answers)
+                for number in list(self._doubtful):
+                    self._judge(number)
+            except Exception as error:
+                events.fault("watch", error)
+            await asyncio.sleep(self._settings.down_interval)
+
+    # What is said
+
+    async def _write(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            numbers, self._unwritten = self._unwritten, set()
+            changes = {number: self._watched[number].fact for number in numbers if number in self._watched}
+            try:
+                await self._db.change(self._store, changes)
+                await self._directory.refresh()
+            except Exception as error:
+                events.fault("watch", error)
+                self._unwritten |= numbers
+                await asyncio.sleep(RETRY)
+                self._dirty.set()
+                continue
+            for number, fact in changes.items():
+                if watched := self._watched.get(number):
+                    before, watched.written = watched.written, fact
+                    self._settle(number, watched.fact)  # it may have changed again in the meantime
+                    if (fact.state, fact.reason) != (before.state, before.reason):
+                        events.health_changed(watched.appliance.name, str(before.state), str(fact.state), fact.reason)
+
+    def _store(self, connection: Connection, changes: Mapping[int, HealthFact]) -> None:
+        for number, fact in changes.items():
+            if self._node.holds(connection, number):
+                facts.set_health(connection, number, fact)
+
+    async def _beat(self) -> None:
+        """Vouch for those that are up and whose probes keep their schedule (``pulse.fresh``)."""
+        while True:
+            now = self._clock.monotonic()
+            for number, watched in self._watched.items():
+                if watched.fact.state is Health.UP and any(map(self._prober.on_schedule, watched.primaries)):
+                    self._pulse.beat(number, now)
+            await asyncio.sleep(BEAT)
