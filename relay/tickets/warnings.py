@@ -8,6 +8,7 @@ The clocks don't depend on this: a breach is on record whether or not it was ann
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -75,11 +76,21 @@ def record_warnings(connection: Connection, now: float, desk: Calendar) -> int:
 
 
 class Warnings:
-    """The loop that looks at the clocks; one in a cluster, beside the outbox."""
+    """The loop that looks at the clocks; one in a cluster, beside the outbox.
 
-    def __init__(self, db: Database, clock: Clock, desk: Calendar) -> None:
+    ``settling``: whether the clock is doubted at a time; then nothing is written, for a breach can't be taken back.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, desk: Calendar, *, settling: Callable[[float], bool] = lambda _: False
+    ) -> None:
         self._db = db
         self._clock = clock
+        self._desk = desk
+        self._settling = settling
+
+    def reconfigure(self, desk: Calendar) -> None:
+        """Go by other hours from the next look on."""
         self._desk = desk
 
     async def run(self) -> None:
@@ -95,7 +106,7 @@ class Warnings:
     async def look(self) -> None:
         """Say what is due; writes only where there is something to say."""
         now = self._clock.now()
-        if await self._db.run(warnings_due, now, self._desk):
+        if not self._settling(now) and await self._db.run(warnings_due, now, self._desk):
             await self._db.change(record_warnings, now, self._desk)
 
 
