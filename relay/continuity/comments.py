@@ -104,7 +104,8 @@ def while_back(facts: Facts, after: ContinuityFact, steps: tuple[Step, ...]) -> 
         return Note(f"{name} is up since {iso(facts.health.since)}, and has been handed all mail that waited.")
     said = []
     if Step.RETURNED in steps:
-        said.append(f"{name} answers again since {iso(facts.health.since)}; the mail that waits is being handed back.")
+        waiting = f"{facts.waiting} recipients wait" if facts.waiting != 1 else "1 recipient waits"
+        said.append(f"{name} answers again since {iso(facts.health.since)}. {waiting}, and mail is being handed back.")
     if Step.DRAINED in steps:
         said.append(f"All mail that waited when {name} came back has been tried.")
     if after.priority != before.priority:

@@ -28,7 +28,7 @@ class Facts:
     """All that a decision rests on.
 
     ``outage``: the one that goes on. ``untried``: recipients that were queued when the appliance came back and have
-    not been tried since; None where that is not known, or it has not come back.
+    not been tried since; None where that is not known, or it has not come back. ``waiting``: all that are queued now.
     """
 
     appliance: Appliance
@@ -39,6 +39,7 @@ class Facts:
     proofs: tuple[Proof, ...] = ()
     windows: tuple[Window, ...] = ()
     untried: int | None = None
+    waiting: int = 0
 
     @property
     def calendar(self) -> Calendar:

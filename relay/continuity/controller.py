@@ -1,0 +1,214 @@
+"""The loop of continuity: gather the facts of each appliance that this node owns, decide, carry out.
+
+    directory, rounds, handback ──facts──▶ decide ──decision──▶ carry_out (one transaction) ──▶ queue, directory, events
+
+Promises: nothing is written when nothing changes; a decision whose facts have changed meanwhile is dropped and made
+anew; a P1 waits for no proof, since proofs run beside the loop and have a time limit; what a crash interrupted is
+taken up at the next start. An appliance is looked at when its facts change, when a proof or a count has come in, and
+when its last decision said so: a quiet one costs a comparison a tick.
+
+What fails here is logged, counted and tried again, and no appliance's failure holds up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from relay import events
+from relay.appliances.directory import Directory, Snapshot
+from relay.clock import Clock
+from relay.continuity import case as cases
+from relay.continuity.background import Background
+from relay.continuity.carry import Done, carry_out, reconcile
+from relay.continuity.case import NEVER, NOW, Case
+from relay.continuity.decide import decide
+from relay.continuity.decision import Decision, Facts, Step
+from relay.continuity.findings import FindingTickets
+from relay.continuity.handback import Handback
+from relay.continuity.readiness import Prover
+from relay.continuity.rounds import Rounds
+from relay.db import Database
+from relay.queue.queue import Queue
+from relay.settings import Settings
+
+TICK = 0.5
+SLICE = 10
+"""Decisions carried out in one transaction, so that accepting goes on between."""
+BREATH = 100
+"""Decisions after which the event loop gets its turn."""
+RETRY = 5.0
+
+Work = tuple[Case, Facts, Decision]
+
+
+class Controller:
+    """One for each node. ``owns``: whether this node may begin work for an appliance; ``holds``: the same, asked of the
+    database in the transaction that decides."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        directory: Directory,
+        queue: Queue,
+        prover: Prover,
+        clock: Clock,
+        owns: Callable[[int], bool],
+        holds: Callable[[Connection, int], bool],
+    ) -> None:
+        self._rules = settings.continuity
+        self._db = db
+        self._directory = directory
+        self._queue = queue
+        self._prover = prover
+        self._clock = clock
+        self._owns = owns
+        self._holds = holds
+        self._background = Background()
+        self._rounds = Rounds(self._rules, db, prover, clock, self._background)
+        self._handback = Handback(self._rules, db, queue, clock, self._background)
+        self._findings = FindingTickets(db, directory, clock, owns)
+        self._cases: dict[int, Case] = {}
+        self._snapshot: Snapshot | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.tick()
+                except Exception as error:
+                    events.fault("continuity", error)
+                await self._wait()
+        finally:
+            await self._background.close()
+
+    async def _wait(self) -> None:
+        """A tick, or less where the facts change or something has come in."""
+        waits = [asyncio.create_task(self._background.done()), asyncio.create_task(self._directory.changed())]
+        try:
+            await asyncio.wait(waits, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def tick(self) -> None:
+        """Do all that is due now."""
+        await self._follow()
+        if await self._rounds.record():
+            await self._directory.refresh()
+            await self._follow()
+        for _ in range(3):  # a takeover, its P1, and the P3 that follows
+            if not await self._decide():
+                break
+            await self._directory.refresh()
+            await self._follow()
+        now, present = self._clock.now(), list(self._cases.values())
+        self._rounds.start_due(present, now)
+        self._handback.count_due(present, now)
+        await self._handback.tell_progress(present, now)
+        await self._findings.follow()
+
+    async def _follow(self) -> None:
+        """Look after the appliances that this node owns now, as the directory knows them now."""
+        snapshot = self._directory.snapshot
+        owned = {number for number in snapshot.appliances if self._owns(number)}
+        for number in self._cases.keys() - owned:
+            del self._cases[number]
+            self._prover.forget(number)
+        if snapshot is not self._snapshot:
+            for case in self._cases.values():
+                case.follow(snapshot)
+            self._snapshot = snapshot
+        new = owned - self._cases.keys()
+        found = await self._db.run(cases.load, new) if new else {}
+        for number, (proofs, continuity, outage) in found.items():
+            if continuity is not None:  # else it was removed meanwhile
+                case = Case(snapshot.appliances[number], (), self._directory.health(number), continuity, ())
+                case.proofs, case.outage = proofs, outage
+                case.follow(snapshot)
+                self._cases[number] = case
+                if outage is not None:
+                    self._background.start(self._count_for(number, outage.id))
+
+    async def _decide(self) -> bool:
+        """Decide what is due, and carry out what changes; True where there was something."""
+        now = self._clock.now()
+        work: list[Work] = []
+        for place, case in enumerate(list(self._cases.values())):
+            if place % BREATH == 0:
+                await asyncio.sleep(0)
+            if case.next_at <= now and (found := self._decide_one(case, now)) is not None:
+                work.append(found)
+        for start in range(0, len(work), SLICE):
+            await self._carry_out(work[start : start + SLICE], now)
+        return bool(work)
+
+    def _decide_one(self, case: Case, now: float) -> Work | None:
+        """What has to be carried out, if anything."""
+        if not case.concerns(now):
+            case.next_at = NEVER
+            return None
+        try:
+            gathered = case.facts(self._rules, self._queue.depth(case.appliance.id).queued, now)
+            decision = decide(gathered, now)
+        except Exception as error:
+            events.fault("continuity", error)
+            case.next_at = now + RETRY
+            return None
+        case.next_at = NEVER if decision.next_at is None else decision.next_at
+        behind = case.continuity.priority is not None and case.listed != case.domain_names
+        return (case, gathered, decision) if decision.changes(gathered) or behind else None
+
+    async def _carry_out(self, batch: Sequence[Work], now: float) -> None:
+        """In one transaction; where that fails, each in one of its own."""
+        try:
+            results = await self._db.change(self._write, batch, now)
+        except Exception as error:
+            if len(batch) > 1:
+                for alone in batch:
+                    await self._carry_out([alone], now)
+                return
+            events.fault("continuity", error)
+            batch[0][0].next_at = now + RETRY
+            return
+        for work, done in zip(batch, results, strict=True):
+            self._carried_out(*work, done)
+
+    def _write(self, connection: Connection, batch: Sequence[Work], now: float) -> list[Done | None]:
+        done: list[Done | None] = []
+        for case, gathered, decision in batch:
+            if decision.changes(gathered):
+                done.append(carry_out(connection, gathered, decision, case.domain_names, self._holds, now))
+            elif self._holds(connection, gathered.appliance.id):  # the ticket's list of domains alone is behind
+                outage_id = gathered.continuity.outage_id
+                reconcile(connection, gathered, decision, case.domain_names, outage_id, (), now)
+                done.append(Done(gathered.outage))
+            else:
+                done.append(None)
+        return done
+
+    def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None) -> None:
+        if done is None:
+            case.next_at = NOW  # with the facts as they are then
+            return
+        case.outage, case.listed = done.outage, case.domain_names
+        if Step.BEGIN in decision.steps and done.outage is not None:
+            self._background.start(self._count_for(case.appliance.id, done.outage.id))
+        before, after = gathered.continuity.state, decision.continuity.state
+        if after is not before:
+            events.continuity_changed(case.appliance.name, before, after, decision.history)
+
+    async def _count_for(self, appliance_id: int, outage_id: int) -> None:
+        """See that the queue counts what waits for the outage; again at each start, since a crash may have come
+        between."""
+        while (case := self._cases.get(appliance_id)) and case.outage and case.outage.id == outage_id:
+            try:
+                await self._queue.begin_outage(appliance_id, outage_id)
+                return
+            except Exception as error:
+                events.fault("continuity", error)
+            await asyncio.sleep(RETRY)

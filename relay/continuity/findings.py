@@ -1,0 +1,133 @@
+"""Findings become tickets: what was found wrong in a customer's set-up, one P3 for each appliance and condition.
+
+A ticket lists the domains that it is about, and is resolved when all that was found is cured. What is no condition of
+a ticket of its own (that a drain was stopped) is told in the ticket about mail flow, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sqlalchemy import Connection
+
+from relay.appliances import facts
+from relay.appliances.directory import Directory, Snapshot
+from relay.appliances.facts import Finding
+from relay.clock import Clock, iso
+from relay.continuity.readiness import DNS
+from relay.db import Database
+from relay.tickets import desk, operators, store
+from relay.tickets.states import RELAY, Condition, Priority
+from relay.tickets.tables import tickets
+from relay.tickets.ticket import Wanted
+
+Group = tuple[int, Condition]
+"""Appliance and condition: what a ticket is about."""
+
+_CONDITIONS: Mapping[str, Condition] = {DNS: Condition.MX, **{str(condition): condition for condition in Condition}}
+
+
+class FindingTickets:
+    """One for each node; works for the appliances that it owns."""
+
+    def __init__(self, db: Database, directory: Directory, clock: Clock, owns: Callable[[int], bool]) -> None:
+        self._db = db
+        self._directory = directory
+        self._clock = clock
+        self._owns = owns
+        self._seen: tuple[int, frozenset[int]] = (0, frozenset())
+        self._told: dict[Group, tuple[Finding, ...]] = {}
+
+    async def follow(self) -> None:
+        """Bring the tickets up to what is found now; asks the database only when something has changed."""
+        snapshot = self._directory.snapshot
+        owned = frozenset(number for number in snapshot.appliances if self._owns(number))
+        if self._seen == (snapshot.version, owned):
+            return
+        new = owned - self._seen[1]
+        told = {group: findings for group, findings in self._told.items() if group[0] in owned}
+        found = group_findings(
+            finding for finding in await self._db.run(facts.list_findings) if finding.appliance_id in owned
+        )
+        open_ones = await self._db.run(_open_groups) if new else set()
+        for group in open_ones - found.keys():
+            if group[0] in new:
+                told[group] = ()  # it was cured while nobody looked
+        changed = {group: found.get(group, ()) for group in found.keys() | told if found.get(group) != told.get(group)}
+        if changed:
+            await self._db.change(_reconcile, snapshot, changed, told, self._clock.now())
+        self._told, self._seen = found, (snapshot.version, owned)
+
+
+def group_findings(findings: Iterable[Finding]) -> dict[Group, tuple[Finding, ...]]:
+    """By what a ticket is about, in the order of domains."""
+    groups: dict[Group, tuple[Finding, ...]] = {}
+    for finding in sorted(findings, key=lambda finding: (finding.domain, finding.condition)):
+        group = finding.appliance_id, _CONDITIONS.get(finding.condition, Condition.MAILFLOW)
+        groups[group] = (*groups.get(group, ()), finding)
+    return groups
+
+
+def _open_groups(connection: Connection) -> set[Group]:
+    """Open tickets of the relay about anything but mail flow."""
+    which = store.OPEN & tickets.c.derived_priority.is_not(None) & (tickets.c.condition != str(Condition.MAILFLOW))
+    return {
+        (ticket.appliance_id, ticket.condition)
+        for ticket in store.find_all(connection, which)
+        if ticket.appliance_id is not None
+    }
+
+
+def _reconcile(
+    connection: Connection,
+    snapshot: Snapshot,
+    changed: Mapping[Group, tuple[Finding, ...]],
+    told: Mapping[Group, tuple[Finding, ...]],
+    now: float,
+) -> None:
+    for (number, condition), findings in changed.items():
+        appliance = snapshot.appliances[number]
+        if condition is Condition.MAILFLOW:
+            _tell(connection, number, findings, told.get((number, condition), ()), now)
+            continue
+        domains = {finding.domain for finding in findings if finding.domain}
+        text = "\n".join(map(_words, findings))
+        before = store.latest(connection, number, condition)
+        ticket = desk.reconcile(
+            connection,
+            Wanted(
+                appliance_id=number,
+                appliance=appliance.name,
+                customer=appliance.customer,
+                condition=condition,
+                domains=tuple(sorted(domains or {domain.name for domain in snapshot.domains_of.get(number, ())})),
+                priority=Priority.P3 if findings else None,
+                started_at=min((finding.since for finding in findings), default=now),
+                reason=text or "All of it is as it should be again.",
+            ),
+            now,
+        )
+        went_on = before is not None and ticket is not None and not before.resolved and not ticket.resolved
+        if went_on and ticket is not None and told.get((number, condition)):
+            operators.comment(connection, ticket.id, RELAY, text, now)
+
+
+def _tell(
+    connection: Connection, number: int, findings: Iterable[Finding], before: Iterable[Finding], now: float
+) -> None:
+    """Comment in the open ticket about mail flow on what is found and what is no longer; what it says already, once."""
+    ticket = store.latest(connection, number, Condition.MAILFLOW)
+    if ticket is None or ticket.resolved:
+        return
+    said = {entry.reason for entry in store.histories(connection, tickets.c.id == ticket.id).get(ticket.id, ())}
+    present = set(findings)
+    texts = [f"{_words(finding)} (since {iso(finding.since)})" for finding in present]
+    texts += [f"No longer: {_words(finding)} (of {iso(finding.since)})" for finding in set(before) - present]
+    for text in sorted(texts):
+        if text not in said:
+            operators.comment(connection, ticket.id, RELAY, text, now)
+
+
+def _words(finding: Finding) -> str:
+    known = finding.domain and not finding.evidence.startswith(finding.domain)
+    return f"{finding.domain}: {finding.evidence}" if known else finding.evidence

@@ -1,0 +1,114 @@
+"""Proof ``loop``: a synthetic message for a domain of the appliance, through a real listener over real SMTP, committed,
+read back and removed.
+
+It goes to an address that the DNS publishes for this cluster where one can be reached on port 25, as a sender's mail
+would; else to our own listener, and the evidence says 'inside only'. Nothing of it reaches ledger, drain or quotas.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from relay.appliances.proofs import make
+from relay.clock import Clock
+from relay.dns import Resolver
+from relay.errors import LookupFailed, RelayError
+from relay.mail import NULL_SENDER, Envelope, Recipient
+from relay.queue.queue import Queue
+from relay.settings import Node, parse_address
+from relay.smtp.connection import Connection
+from relay.smtp.failure import Failure, Stage
+
+SMTP_PORT = 25
+CONNECT_TIMEOUT = 5.0
+REPLY_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What the proof needs. ``listeners``: host:port of our own, asked when they are bound. ``key``: the cluster's."""
+
+    node: Node
+    key: bytes
+    listeners: Callable[[], Sequence[str]]
+    queue: Queue
+    resolver: Resolver
+    clock: Clock
+
+
+async def prove_loop(loop: Loop, domain: str) -> tuple[bool, str]:
+    """Whether it holds, and the evidence."""
+    try:
+        connection, where = await _connect(loop)
+    except RelayError as error:
+        return False, str(error)
+    began = loop.clock.monotonic()
+    address = make(loop.key, domain, loop.clock.now())
+    body = f"A synthetic message: it proves that mail for {domain} is taken and kept. {secrets.token_hex(16)}\r\n"
+    content = (
+        f"From: <postmaster@{loop.node.hostname}>\r\nTo: <{address}>\r\nSubject: proof of continuity\r\n"
+        f"Message-ID: <{address.partition('@')[0]}@{loop.node.hostname}>\r\n\r\n{body}"
+    ).encode("utf-8", "replace")
+    try:
+        result = await connection.send(Envelope(NULL_SENDER, (Recipient(address),)), content)
+        await connection.quit()
+    finally:
+        connection.close()
+    answer = result.answers[0]
+    if not answer.delivered:
+        return False, f"{where}, a message for {domain} was refused at {answer.stage}: {answer.reply}"
+    try:
+        found = await loop.queue.consume_proof(address.partition("@")[0])
+    except RelayError as error:
+        return False, f"{where}, a message for {domain} was taken, but could not be read back: {error}"
+    if found is None or not found.endswith(content):
+        return False, f"{where}, a message for {domain} was taken, but is not in the queue"
+    seconds = loop.clock.monotonic() - began
+    return True, f"{where}, a message for {domain} was taken, committed, read back and removed in {seconds:.2f} s"
+
+
+async def _connect(loop: Loop) -> tuple[Connection, str]:
+    """A session and how it came about. Raises RelayError with the evidence."""
+    published = await _published(loop)
+    if published:
+        try:
+            connection = await _open(loop, published[0], SMTP_PORT, published)
+            return connection, f"over {connection.peer[0]}:{SMTP_PORT}, as the DNS has it"
+        except Failure as failure:
+            if failure.stage is not Stage.CONNECT:
+                raise RelayError(f"over {', '.join(published)}, as the DNS has it: {failure}") from failure
+    refused = "no listener is open"
+    for listener in loop.listeners():
+        host, port = parse_address(listener)
+        try:
+            inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+            connection = await _open(loop, inside, port, await loop.resolver.addresses(inside))
+            return connection, f"inside only, at {listener}"
+        except (Failure, LookupFailed) as failure:
+            refused = f"inside, at {listener}: {failure}"
+    raise RelayError(refused)
+
+
+async def _open(loop: Loop, host: str, port: int, addresses: Sequence[str]) -> Connection:
+    return await Connection.open(
+        host,
+        port,
+        addresses=addresses,
+        local_hostname=loop.node.hostname,
+        connect_timeout=CONNECT_TIMEOUT,
+        reply_timeout=REPLY_TIMEOUT,
+        end_of_data_timeout=REPLY_TIMEOUT,
+    )
+
+
+async def _published(loop: Loop) -> list[str]:
+    """The addresses by which the DNS names this cluster."""
+    found = list(loop.node.mx_addresses)
+    for name in loop.node.mx_names:
+        try:
+            found += await loop.resolver.addresses(name)
+        except LookupFailed:
+            pass  # the dns proof says so; this one goes by the other addresses, or inside
+    return list(dict.fromkeys(found))

@@ -1,0 +1,94 @@
+"""Rounds of proofs: begun when they are due, a few at the same time, and their evidence kept.
+
+An appliance that has left ``up`` comes before those that are checked hourly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from relay import settings
+from relay.appliances import facts
+from relay.appliances.facts import Health
+from relay.clock import Clock
+from relay.continuity.background import Background
+from relay.continuity.case import NOW, Case
+from relay.continuity.readiness import DNS, RECIPIENTS, Prover, Round
+from relay.continuity.store import record_proofs
+from relay.db import Database
+
+TOGETHER = 8
+QUIET_STARTS = 5
+"""Rounds begun at a time for appliances that are up."""
+SLICE = 10
+"""Rounds recorded in one transaction, so that accepting goes on between."""
+RETRY = 5.0
+
+
+class Rounds:
+    """One for each node."""
+
+    def __init__(
+        self, rules: settings.Continuity, db: Database, prover: Prover, clock: Clock, background: Background
+    ) -> None:
+        self._rules = rules
+        self._db = db
+        self._prover = prover
+        self._clock = clock
+        self._background = background
+        self._turn = asyncio.Semaphore(TOGETHER)
+        self._found: list[tuple[Case, Round]] = []
+
+    def start_due(self, cases: Iterable[Case], now: float) -> None:
+        """Begin what is due; nobody waits for it."""
+        quiet = QUIET_STARTS
+        for case in cases:
+            if case.prove_at == NOW:
+                case.schedule_proofs(self._rules, now)
+            if case.prove_at > now or case.proving or not case.concerns(now):
+                continue
+            if case.health.state in (Health.UP, Health.UNKNOWN):
+                if quiet == 0:
+                    continue
+                quiet -= 1
+            case.proving = True
+            self._background.start(self._prove(case))
+
+    async def record(self) -> bool:
+        """Keep the evidence that has come in, and let it be weighed; True where there was some."""
+        found = list(self._found)
+        for start in range(0, len(found), SLICE):
+            await self._db.change(_record, found[start : start + SLICE], self._clock.now())
+        del self._found[: len(found)]
+        for case, result in found:
+            case.proofs = result.proofs
+            case.next_at = case.prove_at = NOW
+        return bool(found)
+
+    async def _prove(self, case: Case) -> None:
+        try:
+            async with self._turn:
+                domains = case.provable(self._clock.now())
+                self._found.append((case, await self._prover.prove(case.appliance, domains, case.proofs)))
+        finally:
+            case.proving = False
+            case.prove_at = (
+                self._clock.now() + RETRY
+            )  # until the evidence is recorded, and should the round have failed
+
+
+def _record(connection: Connection, found: Sequence[tuple[Case, Round]], now: float) -> None:
+    record_proofs(connection, [(case.appliance.id, proof) for case, result in found for proof in result.proofs])
+    for case, result in found:
+        number = case.appliance.id
+        if facts.get_health(connection, number) is None:
+            continue  # it was removed meanwhile
+        findings = dict(result.findings)
+        for finding in facts.list_findings(connection, number):
+            if finding.condition in (DNS, RECIPIENTS) and finding.domain not in case.domain_names:
+                findings[finding.domain, finding.condition] = None
+        for (domain, condition), evidence in findings.items():
+            facts.set_finding(connection, number, domain, condition, evidence, now)
