@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, select
 
 from relay import events, settings
 from relay.appliances.directory import Directory
+from relay.appliances.facts import raise_version
 from relay.clock import DRIFT_LIMIT, Clock
 from relay.cluster import lease
 from relay.cluster.lease import LeaseLost, Observer, Timing
@@ -200,6 +201,8 @@ class Node:
                 self._register(connection)
             owned = lease.claim(connection, self.name, self._observer, began)
             lost = lease.owned_by_others(connection, self.name, before.keys() - owned.keys())
+            if owned and self._lease.valid_until <= began:
+                raise_version(connection)  # those who found that we own nothing look again
         self._lease = _Lease(owned, began + self._timing.dead_after - self._timing.margin)
         if self._failing:
             self._failing = False

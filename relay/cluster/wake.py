@@ -85,7 +85,7 @@ class Wake:
             await asyncio.sleep(LOOK_EVERY)  # a flood of mail for one appliance is one mark each time
 
     def _look(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
-        seen, version, number = None, None, None
+        seen, version, number = None, None, 0  # old marks wake too: once more than needed is no harm
         connection: Connection | None = None
         while not stop.wait(LOOK_EVERY):
             try:
@@ -98,7 +98,7 @@ class Wake:
                     continue
                 with connection.begin():
                     now_version = facts.version(connection)
-                    now_number, marked = wakes.since(connection, wakes.latest(connection) if number is None else number)
+                    now_number, marked = wakes.since(connection, number)
                 if version != now_version:
                     loop.call_soon_threadsafe(self._news.set)
                 if marked:

@@ -1,0 +1,58 @@
+"""Nodes for the tests of this folder: real ones on one database file, with a lease that is quicker than usual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from relay.appliances import store
+from relay.appliances.directory import Directory
+from relay.clock import Clock
+from relay.cluster.lease import Timing
+from relay.cluster.node import Node
+from relay.cluster.wake import Wake
+from relay.db import Database
+from relay.settings import Node as Settings
+
+QUICK = Timing(renew=0.2, dead_after=2.0, margin=0.6)
+
+
+class Running:
+    """A node with its directory and its wakes, running."""
+
+    def __init__(self, url: str, name: str, clock: Clock | None = None) -> None:
+        self.db = Database(url)
+        self.directory = Directory(self.db)
+        settings = Settings(name=name, hostname=f"{name}.test")
+        self.node = Node(self.db, clock or Clock(), settings, ["127.0.0.1:25"], "1.0", self.directory, timing=QUICK)
+        self.wake = Wake(self.db, self.directory, self.node.owns)
+
+    def owned(self, numbers: list[int]) -> set[int]:
+        return {number for number in numbers if self.node.owns(number)}
+
+
+@asynccontextmanager
+async def running(url: str, name: str, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Started, and stopped cleanly at the end."""
+    found = Running(url, name, clock)
+    try:
+        await found.node.start()
+        tasks = [asyncio.create_task(found.node.run()), asyncio.create_task(found.wake.run())]
+        try:
+            yield found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await found.node.close()
+    finally:
+        found.db.close()
+
+
+def add_appliances(db: Database, count: int, first: int = 0) -> list[int]:
+    """Their ids."""
+    with db.write() as connection:
+        return [
+            store.add_appliance(connection, 1.0, name=f"appliance{number}").id for number in range(first, first + count)
+        ]
