@@ -1,14 +1,14 @@
 """Where the watched appliances are reached when their primaries are found by MX, kept up to date.
 
 Looked up when an appliance is new or changed, then once a minute (the resolver keeps answers as long as their TTL
-says). A domain of which no MX is left for us is a finding ``mx`` until that is mended; a DNS that doesn't answer is
-none, and changes nothing. Appliances with fixed primaries need nothing of this but the end of old findings.
+says). An appliance of which no MX is left for us has a finding ``mx`` until that is mended; a DNS that doesn't answer
+is none, and changes nothing. Appliances with fixed primaries need nothing of this but the end of old findings.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -17,7 +17,7 @@ from relay import events
 from relay.appliances import facts
 from relay.appliances.directory import Directory
 from relay.appliances.model import Appliance, Domain, Primary
-from relay.appliances.mx import Endpoints, Route
+from relay.appliances.mx import Endpoints
 from relay.clock import Clock
 from relay.db import Database
 
@@ -52,7 +52,6 @@ class Routes:
         self._routed = routed
         self._owned: Mapping[int, Appliance] = {}
         self._by_mx: dict[int, tuple[Appliance, tuple[Domain, ...]]] = {}
-        self._findings: dict[tuple[int, str], str] = {}  # as they are in the database
         self._changed = asyncio.Event()
 
     def follow(self, owned: Mapping[int, Appliance]) -> None:
@@ -85,49 +84,45 @@ class Routes:
     async def _round(self) -> bool:
         """True where the DNS answered for every appliance."""
         self._changed.clear()
-        owned = self._owned
-        findings = await self._db.run(_mx_findings)
-        self._findings = {key: evidence for key, evidence in findings.items() if key[0] in owned}
-        wanted: dict[tuple[int, str], str] = {}
+        found = await self._db.run(_findings)
+        findings = {number: evidence for number, evidence in found.items() if number in self._owned}
+        wanted: dict[int, str] = {}
         complete = True
         left = iter(list(self._by_mx.values()))
         while together := list(islice(left, TOGETHER)):
-            found = await asyncio.gather(*(self._look_up(*each) for each in together))
-            for (appliance, _), routes in zip(together, found, strict=True):
-                for domain, route in routes.items():
-                    if route.unknown:
-                        complete = False
-                        if known := self._findings.get((appliance.id, domain)):
-                            wanted[appliance.id, domain] = known
-                    elif route.problem:
-                        wanted[appliance.id, domain] = route.problem
-        changes = dict(self._differences(wanted))
+            routes = await asyncio.gather(*(self._look_up(*each) for each in together))
+            for (appliance, _), (problem, unknown) in zip(together, routes, strict=True):
+                complete = complete and not unknown
+                if problem:
+                    wanted[appliance.id] = problem
+                elif unknown and appliance.id in findings:
+                    wanted[appliance.id] = findings[appliance.id]
+        numbers = findings.keys() | wanted.keys()
+        changes = {number: wanted.get(number) for number in numbers if findings.get(number) != wanted.get(number)}
         if changes:
             await self._db.change(self._store, changes, self._clock.now())
             await self._directory.refresh()
         return complete
 
-    async def _look_up(self, appliance: Appliance, domains: Sequence[Domain]) -> dict[str, Route]:
+    async def _look_up(self, appliance: Appliance, domains: Sequence[Domain]) -> tuple[str, bool]:
+        """What is wrong with the MX sets, and whether the DNS failed to answer for some."""
         found = await asyncio.gather(*(self._endpoints.of(appliance, domain.name) for domain in domains))
         primaries = tuple(dict.fromkeys(primary for route in found for primary in route.primaries))
-        problem = "; ".join(route.problem for route in found if route.problem) or "it has no domains yet"
-        self._routed(appliance.id, primaries, "" if primaries else problem, any(route.unknown for route in found))
-        return {domain.name: route for domain, route in zip(domains, found, strict=True)}
+        unknown = any(route.unknown for route in found)
+        reason = "; ".join(route.problem for route in found if route.problem) or "it has no domains yet"
+        self._routed(appliance.id, primaries, "" if primaries else reason, unknown)
+        return "; ".join(route.problem for route in found if route.problem and not route.unknown), unknown
 
-    def _differences(self, wanted: Mapping[tuple[int, str], str]) -> Iterator[tuple[tuple[int, str], str | None]]:
-        for key in self._findings.keys() | wanted.keys():
-            if self._findings.get(key) != wanted.get(key):
-                yield key, wanted.get(key)
-
-    def _store(self, connection: Connection, changes: Mapping[tuple[int, str], str | None], now: float) -> None:
-        for (appliance_id, domain), evidence in changes.items():
-            if self._holds(connection, appliance_id):
-                facts.set_finding(connection, appliance_id, domain, FINDING, evidence, now)
+    def _store(self, connection: Connection, changes: Mapping[int, str | None], now: float) -> None:
+        for number, evidence in changes.items():
+            if self._holds(connection, number):
+                facts.set_finding(connection, number, "", FINDING, evidence, now)
 
 
-def _mx_findings(connection: Connection) -> dict[tuple[int, str], str]:
+def _findings(connection: Connection) -> dict[int, str]:
+    """Ours are about the whole appliance; those about a domain come from the proof ``dns``."""
     return {
-        (finding.appliance_id, finding.domain): finding.evidence
+        finding.appliance_id: finding.evidence
         for finding in facts.list_findings(connection)
-        if finding.condition == FINDING
+        if finding.condition == FINDING and not finding.domain
     }
