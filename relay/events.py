@@ -7,7 +7,7 @@ of this program's own. Nothing here decides anything, and nothing here may fail 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -20,9 +20,10 @@ ProcessCollector(registry=registry)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def configure(*, terminal: bool | None = None) -> None:
-    """Set up the log: readable where standard error is a terminal, else one JSON object a line."""
-    terminal = sys.stderr.isatty() if terminal is None else terminal
+def configure(stream: TextIO | None = None) -> None:
+    """Set up the log on ``stream`` (standard error): readable where that is a terminal, else a JSON object a line."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer(pad_event_to=0)
         if terminal
@@ -35,9 +36,18 @@ def configure(*, terminal: bool | None = None) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+
+
+def silence() -> None:
+    """No log at all: for commands that speak to a person themselves."""
+
+    def drop(*_: Any) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -52,6 +62,7 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 _faults = _counter("faults_total", "Unexpected errors, by where they happened", "where")
 _loop_delays = _counter("loop_delays_total", "Times the event loop was held for over 250 ms")
+_disk_free = _gauge("disk_free_bytes", "Room left for mail")
 _drift = _gauge("clock_drift_seconds", "Wall clock minus the node's own time")
 
 
@@ -67,8 +78,9 @@ def stopped(node: str) -> None:
     _log.info("node stopped", node=node)
 
 
-def reloaded(what: str) -> None:
-    _log.info("reloaded", what=what)
+def reloaded(needs_restart: list[str]) -> None:
+    """SIGHUP was obeyed; ``needs_restart``: what was changed in the file and waits for a restart."""
+    _log.info("settings and certificates reloaded", needs_restart=needs_restart)
 
 
 def reload_refused(reason: str) -> None:
@@ -84,6 +96,10 @@ def fault(where: str, error: BaseException) -> None:
 def loop_delayed(seconds: float) -> None:
     _loop_delays.inc()
     _log.warning("event loop was held", seconds=round(seconds, 3))
+
+
+def disk_free(size: int) -> None:
+    _disk_free.set(size)
 
 
 def clock_drifted(seconds: float) -> None:
@@ -137,7 +153,7 @@ def committed(seconds: float, commands: int) -> None:
 
 def commit_failed(error: BaseException, commands: int) -> None:
     _faults.labels("writer").inc()
-    _log.error("commit failed, each message is tried alone", error=str(error), commands=commands)
+    _log.error("commit failed", error=f"{type(error).__name__}: {error}", commands=commands)
 
 
 def writer_ended(error: BaseException) -> None:

@@ -1,0 +1,198 @@
+"""relayctl appliance: the customers' mail systems that are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cli.context import Operator, json_option
+from cli.render import at
+from relay.appliances import facts, store
+from relay.appliances.model import Activation, Appliance, Primary
+from relay.errors import Refused
+from relay.settings import PROOFS
+
+APPLIANCE_FIELDS = (
+    "customer",
+    "primaries",
+    "business_hours",
+    "timezone",
+    "holidays",
+    "activation",
+    "contacts",
+    "hidden",
+    "skip_proofs",
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def appliance_options(command: F) -> F:
+    """What can be said of an appliance, for ``appliance add|set`` and the short way of ``domain add``."""
+    for option in reversed(
+        (
+            click.option("--customer", help="The customer's name, as it stands in tickets."),
+            click.option(
+                "--primary", "primaries", multiple=True, metavar="HOST[:PORT]|mx", help="A primary; repeat for several."
+            ),
+            click.option("--business-hours", metavar="HOURS", help='"Mon-Fri 09:00-18:00", always or none.'),
+            click.option("--timezone", metavar="ZONE", help="The customer's time zone, such as Asia/Jerusalem."),
+            click.option("--holidays", metavar="COUNTRY", help="Holidays of a country (IL) or a part of it (DE-BY)."),
+            click.option(
+                "--activation",
+                type=click.Choice([str(choice) for choice in Activation]),
+                help="When the relay takes over by itself.",
+            ),
+            click.option("--contact", "contacts", multiple=True, metavar="ADDRESS", help="Who is told; repeat."),
+            click.option("--hidden/--no-hidden", default=None, help="The primary isn't named in the DNS."),
+            click.option(
+                "--skip-proof",
+                "skip_proofs",
+                multiple=True,
+                type=click.Choice([*PROOFS, "none"]),
+                help="A readiness proof to do without; repeat.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as fields of an Appliance; taken out of ``options``. Raises Refused."""
+    given = {name: options.pop(name) for name in APPLIANCE_FIELDS}
+    values = {name: value for name, value in given.items() if value not in (None, ())}
+    if "primaries" in values:
+        values["primaries"] = _primaries(values["primaries"])
+    if "activation" in values:
+        values["activation"] = Activation(values["activation"])
+    if "skip_proofs" in values:
+        values["skip_proofs"] = tuple(name for name in values["skip_proofs"] if name != "none")
+    return values
+
+
+def _primaries(texts: tuple[str, ...]) -> tuple[Primary, ...]:
+    if "mx" in texts:
+        if len(texts) > 1:
+            raise Refused("--primary mx can't be mixed with hosts: either the DNS names the primaries, or you do")
+        return ()
+    try:
+        return tuple(Primary.parse(text) for text in texts)
+    except ValueError as error:
+        raise Refused(f"--primary: {error}") from None
+
+
+def describe(appliance: Appliance) -> dict[str, Any]:
+    """An appliance as JSON."""
+    return {
+        "appliance": appliance.name,
+        "customer": appliance.customer,
+        "primaries": [str(primary) for primary in appliance.primaries] or ["mx"],
+        "business_hours": appliance.business_hours,
+        "timezone": appliance.timezone,
+        "holidays": appliance.holidays,
+        "activation": str(appliance.activation),
+        "contacts": list(appliance.contacts),
+        "hidden": appliance.hidden,
+        "skip_proofs": list(appliance.skip_proofs),
+        "created_at": at(appliance.created_at),
+    }
+
+
+@click.group()
+def appliance() -> None:
+    """The customers' mail systems: what is watched, ticketed and drained."""
+
+
+@appliance.command("add")
+@click.argument("name")
+@appliance_options
+@json_option
+@click.pass_obj
+def add(operator: Operator, /, name: str, **options: Any) -> None:
+    """Add an appliance.
+
+    \b
+    relayctl appliance add acme --customer "Acme Ltd" --primary mail.acme.example --timezone Asia/Jerusalem
+    """
+    if not options["primaries"]:
+        raise click.UsageError("an appliance needs --primary HOST[:PORT], or --primary mx")
+    values = appliance_values(options)
+    with operator.db.write() as connection:
+        added = store.add_appliance(connection, operator.now(), name=name, **values)
+    operator.out.done(
+        f"appliance {added.name} added; next: relayctl domain add DOMAIN --appliance {name}", **describe(added)
+    )
+
+
+@appliance.command("set")
+@click.argument("name")
+@appliance_options
+@json_option
+@click.pass_obj
+def change(operator: Operator, /, name: str, **options: Any) -> None:
+    """Change what is said; the rest stays."""
+    values = appliance_values(options)
+    if not values:
+        raise click.UsageError("say what to change; see 'relayctl appliance set --help'")
+    with operator.db.write() as connection:
+        changed = store.set_appliance(connection, name, **values)
+    operator.out.done(f"appliance {name} changed: {', '.join(sorted(values))}", **describe(changed))
+
+
+@appliance.command("show")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(operator: Operator, name: str) -> None:
+    """Everything that is set for an appliance."""
+    with operator.db.read() as connection:
+        found = store.get_appliance(connection, name)
+        domains = [domain.name for domain in store.domains_of(connection, found.id)]
+        health = facts.all_health(connection).get(found.id)
+    description = describe(found) | {"domains": domains, "health": str(health.state) if health else "unknown"}
+    if not operator.out.facts(description):
+        operator.out.pairs(
+            (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
+            for key, value in description.items()
+        )
+
+
+@appliance.command("list")
+@json_option
+@click.pass_obj
+def list_(operator: Operator) -> None:
+    """All appliances."""
+    with operator.db.read() as connection:
+        found = store.list_appliances(connection)
+        health = facts.all_health(connection)
+    if operator.out.facts([describe(one) for one in found]):
+        return
+    operator.out.table(
+        ("APPLIANCE", "CUSTOMER", "PRIMARIES", "HEALTH", "BUSINESS HOURS", "ACTIVATION"),
+        (
+            (
+                one.name,
+                one.customer,
+                ", ".join(map(str, one.primaries)) or "mx",
+                str(health[one.id].state) if one.id in health else "unknown",
+                f"{one.business_hours} {one.timezone}",
+                str(one.activation),
+            )
+            for one in found
+        ),
+        empty="no appliances yet; 'relayctl appliance add' adds one",
+    )
+
+
+@appliance.command("remove")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def remove(operator: Operator, name: str) -> None:
+    """Remove an appliance that has no domains any more."""
+    with operator.db.write() as connection:
+        store.remove_appliance(connection, name)
+    operator.out.done(f"appliance {name} removed", appliance=name)

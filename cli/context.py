@@ -1,0 +1,96 @@
+"""What every command shares: the settings, the database, who is asking, and how to print.
+
+Commands take :class:`Operator` by ``@click.pass_obj``. The database is opened when first used, closed at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import getpass
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cli.render import Printer
+from relay.clock import Clock
+from relay.db import Database
+from relay.settings import Settings, load
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Operator:
+    """One call of relayctl."""
+
+    def __init__(self, config: Path | None, as_json: bool) -> None:
+        self.config = config
+        self.out = Printer(as_json)
+        self.clock = Clock()
+        self._db: Database | None = None
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        return load(self.config)
+
+    @property
+    def db(self) -> Database:
+        if self._db is None:
+            self._db = Database(self.settings.node.database)
+        return self._db
+
+    @functools.cached_property
+    def who(self) -> str:
+        """The person, for histories: sudo's user before root."""
+        import os
+
+        try:
+            return os.environ.get("SUDO_USER") or getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run(work)
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+
+def json_option(command: F) -> F:
+    """``--json`` behind the command as well as before it."""
+
+    def remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_root().obj.out.as_json = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=remember, help="Print facts as JSON, for scripts."
+    )(command)
+
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would change.")
+
+
+class When(click.ParamType[float]):
+    """A moment: ISO 8601 (UTC unless it says otherwise), as POSIX seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} should be a time such as 2026-11-23T22:00 (UTC)", param, ctx)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,254 @@
+"""relayctl domain: the Gold domains that the relay takes mail for."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from datetime import date
+from typing import Any, TextIO
+
+import click
+from sqlalchemy import Connection
+
+from cli.appliance import appliance_options, appliance_values
+from cli.context import Operator, dry_run_option, json_option
+from cli.render import at, plural, size, span
+from relay.appliances import store
+from relay.appliances.model import Domain, RecipientPolicy, WhenUp, parse_duration
+from relay.errors import Refused
+from relay.mail import normalise_domain
+from relay.queue.ledger import ledger
+from relay.settings import parse_size
+
+COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "until")
+
+
+def domain_options(command: Any) -> Any:
+    """What can be said of a domain."""
+    for option in reversed(
+        (
+            click.option("--recipients", type=click.Choice(["any", "listed"]), help="Whose mail is taken."),
+            click.option(
+                "--when-up", type=click.Choice([str(choice) for choice in WhenUp]), help="While the primary is up."
+            ),
+            click.option("--lifetime", metavar="TIME", help="How long a message may wait, such as 14d."),
+            click.option("--quota", metavar="SIZE", help="How much may wait, such as 10GB."),
+            click.option("--until", metavar="DATE", help="The last day of the Gold contract; 'none' for no end."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def domain_values(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as fields of a Domain; taken out of ``options``. Raises Refused."""
+    given = {name: options.pop(name, None) for name in COLUMNS[2:]}
+    readers: dict[str, Callable[[str], Any]] = {
+        "recipients": RecipientPolicy,
+        "when_up": WhenUp,
+        "lifetime": parse_duration,
+        "quota": parse_size,
+        "until": lambda text: None if text == "none" else date.fromisoformat(text),
+    }
+    values = {}
+    for name, text in given.items():
+        if text in (None, ""):
+            continue
+        try:
+            values[name] = readers[name](text)
+        except ValueError as error:
+            what = "should be a day such as 2027-12-31" if name == "until" else str(error)
+            raise Refused(f"--{name.replace('_', '-')}: {what}") from None
+    return values
+
+
+def describe(domain: Domain, appliance: str) -> dict[str, Any]:
+    """A domain as JSON."""
+    return {
+        "domain": domain.name,
+        "appliance": appliance,
+        "recipients": str(domain.recipients),
+        "when_up": str(domain.when_up),
+        "lifetime_seconds": domain.lifetime,
+        "quota_bytes": domain.quota,
+        "until": domain.until.isoformat() if domain.until else None,
+        "created_at": at(domain.created_at),
+    }
+
+
+def _appliance_names(connection: Connection) -> dict[int, str]:
+    return {one.id: one.name for one in store.list_appliances(connection)}
+
+
+@click.group()
+def domain() -> None:
+    """The Gold domains: whose mail the relay takes while their appliance is down."""
+
+
+@domain.command("add")
+@click.argument("name")
+@click.option("--appliance", "appliance_name", metavar="NAME", help="The appliance that the domain belongs to.")
+@domain_options
+@appliance_options
+@json_option
+@click.pass_obj
+def add(operator: Operator, /, name: str, appliance_name: str | None, **options: Any) -> None:
+    """Add a domain to an appliance, or with --primary both in one.
+
+    \b
+    relayctl domain add acme.example --appliance acme
+    relayctl domain add gold.example --primary 192.0.2.25
+    """
+    of_domain, of_appliance = domain_values(options), appliance_values(options)
+    if appliance_name is None and "primaries" not in of_appliance:
+        raise click.UsageError("say --appliance NAME, or --primary HOST for an appliance of its own")
+    if appliance_name is not None and of_appliance:
+        raise click.UsageError(
+            f"--{min(of_appliance).replace('_', '-')} is the appliance's: use 'relayctl appliance set {appliance_name}'"
+        )
+    with operator.db.write() as connection:
+        now = operator.now()
+        if appliance_name is None:
+            try:
+                appliance_name = normalise_domain(name)
+            except ValueError as error:
+                raise Refused(str(error)) from None
+            owner = store.add_appliance(connection, now, name=appliance_name, **of_appliance)
+        else:
+            owner = store.get_appliance(connection, appliance_name)
+        added = store.add_domain(connection, now, name=name, appliance_id=owner.id, **of_domain)
+    operator.out.done(
+        f"domain {added.name} added to appliance {owner.name}; 'relayctl doctor {added.name}' says what is missing",
+        **describe(added, owner.name),
+    )
+
+
+@domain.command("set")
+@click.argument("name")
+@click.option("--appliance", "appliance_name", metavar="NAME", help="Move it to another appliance.")
+@domain_options
+@json_option
+@click.pass_obj
+def change(operator: Operator, /, name: str, appliance_name: str | None, **options: Any) -> None:
+    """Change what is said; the rest stays."""
+    values = domain_values(options)
+    if not values and appliance_name is None:
+        raise click.UsageError("say what to change; see 'relayctl domain set --help'")
+    with operator.db.write() as connection:
+        if appliance_name is not None:
+            _refuse_with_mail(connection, store.get_domain(connection, name), "moved to another appliance")
+            values["appliance_id"] = store.get_appliance(connection, appliance_name).id
+        changed = store.set_domain(connection, name, **values)
+        owner = _appliance_names(connection)[changed.appliance_id]
+    operator.out.done(f"domain {changed.name} changed", **describe(changed, owner))
+
+
+@domain.command("show")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(operator: Operator, name: str) -> None:
+    """Everything that is set for a domain."""
+    with operator.db.read() as connection:
+        found = store.get_domain(connection, name)
+        description = describe(found, _appliance_names(connection)[found.appliance_id])
+    if not operator.out.facts(description):
+        shown = description | {"lifetime_seconds": span(found.lifetime), "quota_bytes": size(found.quota)}
+        operator.out.pairs((key.replace("_seconds", "").replace("_bytes", "").replace("_", " "), value)
+                           for key, value in shown.items())  # fmt: skip
+
+
+@domain.command("list")
+@json_option
+@click.pass_obj
+def list_(operator: Operator) -> None:
+    """All Gold domains."""
+    with operator.db.read() as connection:
+        names = _appliance_names(connection)
+        found = store.list_domains(connection)
+    if operator.out.facts([describe(one, names[one.appliance_id]) for one in found]):
+        return
+    operator.out.table(
+        ("DOMAIN", "APPLIANCE", "RECIPIENTS", "WHEN UP", ">LIFETIME", ">QUOTA", "UNTIL"),
+        (
+            (
+                one.name,
+                names[one.appliance_id],
+                str(one.recipients),
+                str(one.when_up),
+                span(one.lifetime),
+                size(one.quota),
+                one.until,
+            )
+            for one in found
+        ),
+        empty="no Gold domains yet; 'relayctl domain add' adds one",
+    )
+
+
+@domain.command("remove")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def remove(operator: Operator, name: str) -> None:
+    """Remove a domain for which no mail waits; strangers are refused its mail from then on."""
+    with operator.db.write() as connection:
+        _refuse_with_mail(connection, store.get_domain(connection, name), "removed")
+        store.remove_domain(connection, name)
+    operator.out.done(f"domain {name} removed", domain=name)
+
+
+def _refuse_with_mail(connection: Connection, found: Domain, what: str) -> None:
+    waiting = sum(row.queued + row.held for row in ledger(connection, found.name))
+    if waiting:
+        raise Refused(
+            f"{plural(waiting, 'recipient')} of {found.name} still wait here, so it can't be {what}; "
+            f"see 'relayctl queue list --domain {found.name}'"
+        )
+
+
+@domain.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@dry_run_option
+@json_option
+@click.pass_obj
+def import_(operator: Operator, file: TextIO, dry_run: bool) -> None:
+    """Add or change many domains from a CSV file, as 'export' writes it ('-' for standard input). All or none."""
+    reader = csv.DictReader(file)
+    unknown = set(reader.fieldnames or ()) - set(COLUMNS)
+    if unknown or not {"domain", "appliance"} <= set(reader.fieldnames or ()):
+        raise Refused(f"the first line should name columns among {', '.join(COLUMNS)}; domain and appliance at least")
+    added = changed = 0
+    with operator.db.write() as connection:
+        for row in reader:
+            try:
+                values = domain_values({key: value for key, value in row.items() if key in COLUMNS[2:]})
+                values["appliance_id"] = store.get_appliance(connection, row["appliance"] or "").id
+                if store.find_domain(connection, row["domain"] or ""):
+                    store.set_domain(connection, row["domain"], **values)
+                    changed += 1
+                else:
+                    store.add_domain(connection, operator.now(), name=row["domain"], **values)
+                    added += 1
+            except Refused as error:
+                raise Refused(f"line {reader.line_num}: {error}; nothing was imported") from None
+        if dry_run:
+            connection.rollback()
+    verb = "would be" if dry_run else "were"
+    operator.out.done(f"{plural(added, 'domain')} {verb} added, {changed} {verb} changed", added=added, changed=changed)
+
+
+@domain.command("export")
+@click.pass_obj
+def export(operator: Operator) -> None:
+    """Write all domains as CSV to standard output."""
+    with operator.db.read() as connection:
+        names = _appliance_names(connection)
+        found = store.list_domains(connection)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in found:
+        lifetime = f"{one.lifetime}s"
+        until = one.until.isoformat() if one.until else "none"
+        writer.writerow((one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, one.quota, until))

@@ -1,0 +1,76 @@
+"""relayctl recipient: who exists at a domain whose policy is 'listed'."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+import click
+
+from cli.context import Operator, dry_run_option, json_option
+from cli.render import plural
+from relay.appliances import store
+from relay.recipients import lists
+
+
+@click.group()
+def recipient() -> None:
+    """The recipients of a domain that takes listed ones alone (domain set NAME --recipients listed)."""
+
+
+@recipient.command("add")
+@click.argument("domain")
+@click.argument("addresses", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def add(operator: Operator, domain: str, addresses: tuple[str, ...]) -> None:
+    """List recipients: info, or info@DOMAIN."""
+    with operator.db.write() as connection:
+        added = lists.add(connection, store.get_domain(connection, domain), addresses, operator.now())
+    operator.out.done(f"{plural(added, 'recipient')} of {domain} added", added=added)
+
+
+@recipient.command("remove")
+@click.argument("domain")
+@click.argument("addresses", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def remove(operator: Operator, domain: str, addresses: tuple[str, ...]) -> None:
+    """Take recipients off the list; their mail is refused from then on."""
+    with operator.db.write() as connection:
+        removed = lists.remove(connection, store.get_domain(connection, domain), addresses)
+    operator.out.done(f"{plural(removed, 'recipient')} of {domain} removed", removed=removed)
+
+
+@recipient.command("list")
+@click.argument("domain")
+@json_option
+@click.pass_obj
+def list_(operator: Operator, domain: str) -> None:
+    """All listed recipients of a domain."""
+    with operator.db.read() as connection:
+        found = store.get_domain(connection, domain)
+        addresses = [f"{local}@{found.name}" for local in lists.list_all(connection, found)]
+    if operator.out.facts(addresses):
+        return
+    for address in addresses:
+        click.echo(address)
+    if not addresses:
+        operator.out.line(f"no recipients of {found.name} are listed")
+
+
+@recipient.command("import")
+@click.argument("domain")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@dry_run_option
+@json_option
+@click.pass_obj
+def import_(operator: Operator, domain: str, file: TextIO, dry_run: bool) -> None:
+    """Add one address a line from a file ('-' for standard input); # begins a comment. All or none."""
+    lines = (line.partition("#")[0].strip() for line in file)
+    addresses = [line for line in lines if line]
+    with operator.db.write() as connection:
+        added = lists.add(connection, store.get_domain(connection, domain), addresses, operator.now())
+        if dry_run:
+            connection.rollback()
+    verb = "would be added" if dry_run else "added"
+    operator.out.done(f"{plural(added, 'recipient')} of {len(addresses)} {verb}", added=added, dry_run=dry_run)

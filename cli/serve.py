@@ -1,0 +1,40 @@
+"""relayctl serve: a node in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import click
+import uvloop
+
+from cli.context import Operator
+from relay import events
+from relay.app import App
+from relay.errors import RelayError
+
+
+@click.command()
+@click.pass_obj
+def serve(operator: Operator) -> None:
+    """Run a node in the foreground until SIGTERM or Ctrl-C; SIGHUP rereads certificates and settings.
+
+    The log goes to standard error: for people on a terminal, one JSON object a line otherwise.
+    """
+    events.configure()
+    settings = operator.settings
+    sys.exit(uvloop.run(_serve(App(settings, config=operator.config))))
+
+
+async def _serve(app: App) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop, signal.Signals(number).name)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
+    try:
+        await app.run()
+    except RelayError as error:
+        click.echo(f"relayctl: {error}", err=True)
+        return 1
+    return 0

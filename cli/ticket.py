@@ -1,0 +1,218 @@
+"""relayctl ticket: the desk. What happened, who has it, how long is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from sqlalchemy import Connection
+
+from cli.context import Operator, json_option
+from cli.render import clock_time, span
+from relay.tickets import operators, reading
+from relay.tickets.reading import Reading
+from relay.tickets.sla import SlaClock
+from relay.tickets.states import Condition, Event, Priority
+from relay.tickets.ticket import Entry, Ticket
+
+reason_option = click.option("-m", "--reason", default="", help="Why; it stands in the history.")
+
+
+@click.group()
+def ticket() -> None:
+    """The desk's tickets: list, read, and say what you do."""
+
+
+@ticket.command("list")
+@click.option("--all", "everything", is_flag=True, help="Resolved ones, too.")
+@json_option
+@click.pass_obj
+def list_(operator: Operator, everything: bool) -> None:
+    """Open tickets, the most urgent first."""
+    now = operator.now()
+    with operator.db.read() as connection:
+        found = reading.listing(connection, operator.settings.support.calendar(), now, everything=everything)
+    if operator.out.facts([one.facts() for one in found]):
+        return
+    operator.out.table(
+        (">ID", "PRIORITY", "STATUS", "APPLIANCE", "CUSTOMER", "CONDITION", ">AGE", "ACKNOWLEDGE", "RESPOND", "WHO"),
+        (
+            (
+                one.ticket.id,
+                f"P{one.ticket.priority}",
+                str(one.ticket.status) + (", waiting" if one.ticket.waiting else ""),
+                one.ticket.appliance,
+                one.ticket.customer,
+                str(one.ticket.condition),
+                span((one.ticket.resolved_at or now) - one.ticket.opened_at),
+                _clock(one.present.acknowledge, now),
+                _clock(one.present.respond, now),
+                one.ticket.assignee,
+            )
+            for one in found
+        ),
+        empty="no open tickets",
+    )
+
+
+@ticket.command("show")
+@click.argument("number", type=int)
+@json_option
+@click.pass_obj
+def show(operator: Operator, number: int) -> None:
+    """One ticket and its whole story."""
+    now = operator.now()
+    with operator.db.read() as connection:
+        found = reading.get(connection, number, operator.settings.support.calendar(), now)
+        history = reading.history(connection, number)
+    if operator.out.facts(found.facts() | {"history": [entry.facts() for entry in history]}):
+        return
+    _tell(operator, found, history, now)
+
+
+def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) -> None:
+    it = found.ticket
+    operator.out.line(f"Ticket {it.id}  P{it.priority}  {it.status}  {it.appliance} ({it.customer})", "bold")
+    operator.out.pairs(
+        (
+            ("condition", str(it.condition)),
+            ("domains", ", ".join(it.domains)),
+            ("opened", f"{clock_time(it.opened_at)} by {it.opened_by}"),
+            ("acknowledge", _clock(found.present.acknowledge, now)),
+            ("respond", _clock(found.present.respond, now)),
+            ("taken by", it.assignee),
+            ("waiting", "for the customer" if it.waiting else ""),
+            ("resolved", clock_time(it.resolved_at)),
+            ("elsewhere", it.external_ref),
+        )
+    )
+    operator.out.line()
+    operator.out.table(
+        ("WHEN", "WHO", "WHAT", "WHY"),
+        ((clock_time(entry.at), entry.actor, _what(entry), entry.reason) for entry in history),
+        empty="nothing has happened yet",
+    )
+
+
+def _what(entry: Entry) -> str:
+    if entry.event is Event.PRIORITY:
+        return f"P{entry.before} → P{entry.after}"
+    if entry.event in (Event.OPENED, Event.REOPENED):
+        return f"{entry.event} P{entry.after}"
+    return str(entry.event)
+
+
+def _clock(clock: SlaClock, now: float) -> str:
+    """A clock for people: met, breached, or what is left."""
+    if clock.breached_at is not None:
+        return f"breached {clock_time(clock.breached_at)}"
+    if clock.met_at is not None:
+        return "met"
+    return "" if clock.due is None else f"due in {span(clock.due - now)}"
+
+
+@ticket.command("open")
+@click.argument("appliance")
+@click.option("--priority", type=click.IntRange(1, 3), default=1, show_default=True)
+@click.option("--condition", type=click.Choice([str(one) for one in Condition]), default="mailflow", show_default=True)
+@click.option("-m", "--reason", required=True, help="What is wrong; it stands in the history.")
+@json_option
+@click.pass_obj
+def open_(operator: Operator, appliance: str, priority: int, condition: str, reason: str) -> None:
+    """Open one by hand; the relay adopts it if it finds the same trouble."""
+
+    def work(connection: Connection) -> Ticket:
+        return operators.open_ticket(
+            connection, appliance, Condition(condition), Priority(priority), operator.who, reason, operator.now()
+        )
+
+    _do(operator, work, "opened")
+
+
+@ticket.command("ack")
+@click.argument("number", type=int)
+@reason_option
+@json_option
+@click.pass_obj
+def ack(operator: Operator, number: int, reason: str) -> None:
+    """Take it: you are the one who works on it."""
+    _do(operator, lambda c: operators.acknowledge(c, number, operator.who, operator.now(), reason), "is yours")
+
+
+@ticket.command("respond")
+@click.argument("number", type=int)
+@click.option("-m", "--message", required=True, help="What was written to the customer.")
+@json_option
+@click.pass_obj
+def respond(operator: Operator, number: int, message: str) -> None:
+    """Record what you wrote to the customer."""
+    _do(operator, lambda c: operators.respond(c, number, operator.who, message, operator.now()), "responded")
+
+
+@ticket.command("wait")
+@click.argument("number", type=int)
+@reason_option
+@json_option
+@click.pass_obj
+def wait(operator: Operator, number: int, reason: str) -> None:
+    """It waits for the customer; the clocks of P2 and P3 stand still."""
+    _do(operator, lambda c: operators.wait(c, number, operator.who, reason, operator.now()), "waits for the customer")
+
+
+@ticket.command("resume")
+@click.argument("number", type=int)
+@reason_option
+@json_option
+@click.pass_obj
+def resume(operator: Operator, number: int, reason: str) -> None:
+    """The customer has answered; the clocks go on."""
+    _do(operator, lambda c: operators.resume(c, number, operator.who, reason, operator.now()), "goes on")
+
+
+@ticket.command("comment")
+@click.argument("number", type=int)
+@click.option("-m", "--message", required=True, help="The comment.")
+@click.option("--visible", is_flag=True, help="The customer sees it too; that is a response.")
+@json_option
+@click.pass_obj
+def comment(operator: Operator, number: int, message: str, visible: bool) -> None:
+    """Add a comment."""
+    _do(
+        operator,
+        lambda c: operators.comment(c, number, operator.who, message, operator.now(), visible=visible),
+        "has your comment",
+    )
+
+
+@ticket.command("priority")
+@click.argument("number", type=int)
+@click.argument("priority", type=click.IntRange(1, 3))
+@reason_option
+@json_option
+@click.pass_obj
+def priority_(operator: Operator, number: int, priority: int, reason: str) -> None:
+    """Change the priority; your word stands until the facts change."""
+    _do(
+        operator,
+        lambda c: operators.set_priority(c, number, Priority(priority), operator.who, reason, operator.now()),
+        f"is P{priority}",
+    )
+
+
+@ticket.command("resolve")
+@click.argument("number", type=int)
+@reason_option
+@json_option
+@click.pass_obj
+def resolve(operator: Operator, number: int, reason: str) -> None:
+    """Resolve it; it stays so until the facts change."""
+    _do(operator, lambda c: operators.resolve(c, number, operator.who, reason, operator.now()), "resolved")
+
+
+def _do(operator: Operator, work: Callable[[Connection], Ticket], done: str) -> None:
+    with operator.db.write() as connection:
+        number = work(connection).id
+        found = reading.get(connection, number, operator.settings.support.calendar(), operator.now())
+    facts: dict[str, Any] = found.facts()
+    operator.out.done(f"ticket {number} (P{found.ticket.priority}, {found.ticket.appliance}) {done}", **facts)
