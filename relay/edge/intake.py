@@ -1,0 +1,127 @@
+"""One message on its way in: held whole up to 1 MiB, and past that handed to the queue in pieces while it arrives.
+
+Promises: never holds much more than that, nor more than the node's memory has room for; once the message is refused,
+for whatever reason, nothing of it is kept, the rest is swallowed, and :meth:`Intake.finish` says why (the reply
+belongs behind the end of data: RFC 5321 4.2.5). What was handed over is no mail before the queue accepts all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay import events
+from relay.edge.content import Content
+from relay.edge.limits import Memory
+from relay.errors import Deferred, EdgeError, Rejected
+from relay.queue.content import PIECE, UPLOAD_ABOVE
+from relay.queue.upload import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that has come to its end. ``size``: bytes; ``beginning``: at least 1 MiB of it, or all there is."""
+
+    content: bytes | Upload
+    size: int
+    beginning: bytes
+
+
+class Intake:
+    """``feed()`` what arrives until it says that the end is there, then ``finish()``; ``close()`` whatever happens.
+
+    ``limit``: bytes that a message may have; ``reject_bare``: refuse a bare CR or LF instead of mending it.
+    """
+
+    def __init__(self, open_upload: Callable[[], Upload], memory: Memory, limit: int, *, reject_bare: bool) -> None:
+        self._open_upload = open_upload
+        self._memory = memory
+        self._charged = 0
+        self._limit = limit
+        self._reject_bare = reject_bare
+        self._content = Content()
+        self._upload: Upload | None = None
+        self._handed_over = 0
+        self._beginning = b""
+        self._refusal: EdgeError | None = None
+        self.behind = b""
+        """What the client sent behind the end, once that is there."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether what still comes is swallowed."""
+        return self._refusal is not None
+
+    async def feed(self, chunk: bytes | bytearray) -> bool:
+        """Take what arrived; True once the end is there."""
+        ended = self._content.feed(chunk)
+        if self._refusal is None:
+            try:
+                self._charge(len(self._content) + (PIECE if self._upload else 0))
+                if self._handed_over + len(self._content) > self._limit:
+                    self._check_size(len(self._content) - self._content.stuffing())
+                if not ended and (self._upload or len(self._content) > UPLOAD_ABOVE):
+                    await self._hand_over_what_is_decided()
+            except EdgeError as refusal:
+                self._refusal = refusal
+            except Exception as error:
+                # Whatever went wrong: the client is still sending its message, so none of it may be taken for commands.
+                events.fault("intake", error)
+                self._refusal = Deferred(451, "4.3.0", "The message can't be stored now, try again later")
+            if self._refusal is not None:
+                await self._drop()
+        if self._refusal is not None and not ended:
+            self._content.forget()
+        return ended
+
+    async def finish(self) -> Taken:
+        """The message as a whole. Raises what it was refused for."""
+        last, self.behind = self._content.rest()
+        if self._refusal is not None:
+            raise self._refusal
+        self._check_size(len(last))
+        self._check_bare()
+        if self._upload is None:
+            return Taken(last, len(last), last)
+        await self._hand_over(self._upload, last)
+        return Taken(self._upload, self._handed_over, self._beginning)
+
+    async def close(self, *, accepted: bool) -> None:
+        """Give back the memory, and unless the queue has ``accepted`` the message, what it was handed."""
+        self._charge(0)
+        if not accepted:
+            await self._drop()
+
+    async def _hand_over_what_is_decided(self) -> None:
+        if self._upload is None:
+            self._upload = self._open_upload()
+        piece = self._content.piece()
+        self._check_size(len(piece))
+        self._check_bare()
+        await self._hand_over(self._upload, piece)
+        self._charge(len(self._content) + PIECE)  # an upload holds less than a piece itself
+
+    async def _hand_over(self, upload: Upload, piece: bytes) -> None:
+        """Give the queue more; the client waits while it writes."""
+        self._beginning = self._beginning or piece
+        self._handed_over += len(piece)
+        await upload.write(piece)
+
+    def _charge(self, held: int) -> None:
+        """Count what is held of this message now. Raises Deferred, 452."""
+        self._memory.take(held - self._charged)
+        self._charged = held
+
+    def _check_size(self, more: int) -> None:
+        if self._handed_over + more > self._limit:
+            raise Rejected(552, "5.3.4", f"The message is larger than {self._limit} bytes")
+
+    def _check_bare(self) -> None:
+        if self._reject_bare and self._content.bare:
+            raise Rejected(550, "5.6.11", "The message has a bare CR or LF; lines should end with CRLF")
+
+    async def _drop(self) -> None:
+        self._charge(0)
+        if self._upload is not None:
+            upload, self._upload = self._upload, None
+            await upload.abort()

@@ -1,0 +1,305 @@
+"""One SMTP session: what each command does, from EHLO to the 250 that means durable (RFC 5321 section 4).
+
+Promises: 250 to the end of data is said only once the queue has the message on disk; what is refused leaves nothing
+behind; the envelope is handed over as it was given, the null sender as an empty one; the content gets one Received
+line. Nothing authenticates here, ever. Policy is admission's, octets are the wire's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from relay import events
+from relay.appliances.model import Domain
+from relay.clock import Clock
+from relay.edge.addresses import Path, parse_recipient, parse_sender
+from relay.edge.admission import Admission
+from relay.edge.header import survey
+from relay.edge.intake import Intake, Taken
+from relay.edge.limits import Connections, Memory
+from relay.edge.parameters import NOTHING_ASKED, MailParameters, mail_parameters, recipient_parameters
+from relay.edge.received import received_line
+from relay.edge.wire import Ending, Wire, line
+from relay.errors import Deferred, Rejected
+from relay.mail import Client, Envelope, Recipient, Reply
+from relay.queue.content import UPLOAD_ABOVE
+from relay.queue.model import Incoming
+from relay.queue.queue import Queue
+from relay.settings import Smtp
+
+_UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 6531 section 4.3
+_BYE = Reply(221, "2.0.0", "Bye")
+
+REASONS = {
+    "421 4.3.2": "connections",
+    "421 4.4.2": "timeout",
+    "421 4.7.0": "connections",
+    "450 4.2.2": "quota",
+    "451 4.3.0": "unavailable",
+    "451 4.3.2": "primary-up",
+    "451 4.7.1": "contract",
+    "452 4.3.1": "full",
+    "452 4.5.3": "recipients",
+    "550 5.1.1": "unknown-recipient",
+    "550 5.6.7": "smtputf8",
+    "550 5.6.11": "bare-newline",
+    "550 5.7.1": "not-ours",
+    "552 5.3.4": "size",
+    "554 5.4.6": "loop",
+}
+"""The word for a refusal in log and metrics, by its reply; any other is ``syntax``."""
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """What the sessions of a node share. ``tls``: None where STARTTLS isn't offered; read at each EHLO."""
+
+    smtp: Smtp
+    hostname: str
+    admission: Admission
+    queue: Queue
+    clock: Clock
+    connections: Connections
+    memory: Memory
+    tls: ssl.SSLContext | None = None
+    sessions: set[Session] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL to the end of data. ``sender``: None before MAIL. ``routes``: by the name of the Gold domain.
+
+    ``tried``: there was a RCPT, whatever became of it.
+    """
+
+    sender: str | None = None
+    asked: MailParameters = NOTHING_ASKED
+    recipients: dict[Recipient, None] = field(default_factory=dict)
+    routes: dict[str, tuple[Domain, list[Recipient]]] = field(default_factory=dict)
+    proof: Path | None = None
+    tried: bool = False
+
+    def add(self, recipient: Recipient, domain: Domain) -> None:
+        """Take a recipient; the same one again changes nothing."""
+        if recipient not in self.recipients:
+            self.recipients[recipient] = None
+            self.routes.setdefault(domain.name, (domain, []))[1].append(recipient)
+
+
+class Session(Wire):
+    """One client's connection."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared.clock, f"220 {shared.hostname} ESMTP\r\n".encode(), shared.smtp.timeout)
+        self.shared = shared
+        self.ip = ""
+        self.port = 0
+        self.client: Client | None = None
+        """Known from EHLO on."""
+        self.mail = Transaction()
+        self._about: Path | None = None  # the address that the present command is about
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.ip = peer[0].partition("%")[0].removeprefix("::ffff:")
+        self.port = peer[1]
+        try:
+            self.shared.connections.admit(self.ip)
+        except Deferred as refusal:
+            self.note(refusal.reply, "connect")
+            assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream's
+            transport.write(line(refusal.reply))
+            transport.close()
+            return
+        self.shared.sessions.add(self)
+        events.session_opened()
+        super().connection_made(transport)
+
+    def closed(self) -> None:
+        self.shared.sessions.discard(self)
+        self.shared.connections.release(self.ip)
+        events.session_closed()
+
+    def note(self, reply: Reply, verb: str) -> None:
+        path, self._about = self._about, None
+        domain = self.shared.admission.known(path.domain) if path is not None and verb == "RCPT" else ""
+        detail = f"{verb} {path.address}" if path is not None else verb
+        reason = REASONS.get(f"{reply.code} {reply.enhanced}", "syntax")
+        events.refused(reason, reply, client=self.ip, domain=domain, detail=detail)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        self._hello(hostname, "SMTP")
+        self.say(f"250 {self.shared.hostname}\r\n".encode())
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        self._hello(hostname, "ESMTPS" if self.encrypted else "ESMTP")
+        starttls = "250-STARTTLS\r\n" if self.shared.tls is not None and not self.encrypted else ""
+        self.say(
+            (
+                f"250-{self.shared.hostname}\r\n250-SIZE {self.shared.smtp.max_message_size}\r\n250-8BITMIME\r\n"
+                f"250-SMTPUTF8\r\n250-PIPELINING\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
+            ).encode()
+        )
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        if arg:
+            raise Rejected(501, "5.5.4", "This command takes no argument")
+        if self.encrypted:
+            raise Rejected(503, "5.5.1", "TLS is on already")
+        if self.shared.tls is None:
+            raise Rejected(502, "5.5.1", "TLS is not offered here")
+        self.say(b"220 2.0.0 Ready to start TLS\r\n")
+        await self.start_tls(self.shared.tls)
+        self.client = None  # what was said before counts no more (RFC 3207 section 4.2)
+        self._set_rset_state()
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        if self.client is None:
+            raise Rejected(503, "5.5.1", "Say EHLO first")
+        if self.mail.sender is not None:
+            raise Rejected(503, "5.5.1", "One sender at a time; RSET begins anew")
+        path = self._about = parse_sender(arg or "")
+        asked = mail_parameters(path.parameters)
+        _check_utf8(path, asked)
+        self.shared.admission.sender(asked)
+        self.shared.queue.check()
+        self.shared.memory.check(min(asked.size or 0, UPLOAD_ABOVE))
+        self.mail.sender, self.mail.asked = path.address, asked
+        self.say(b"250 2.1.0 Ok\r\n")
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        mail, admission = self.mail, self.shared.admission
+        if mail.sender is None:
+            raise Rejected(503, "5.5.1", "MAIL comes first")
+        mail.tried = True
+        path = self._about = parse_recipient(arg or "")
+        recipient_parameters(path.parameters)
+        _check_utf8(path, mail.asked)
+        if len(mail.recipients) >= self.shared.smtp.max_recipients:
+            raise Deferred(452, "4.5.3", "Too many recipients, send the message again for the rest")
+        proof = admission.is_proof(path)
+        if mail.proof is not None or (proof and mail.recipients):
+            raise Deferred(452, "4.5.3", "A proof travels alone")
+        if proof:
+            mail.proof = path
+        else:
+            mail.add(Recipient(path.address), admission.recipient(path, mail.asked))
+        self.say(b"250 2.1.5 Ok\r\n")
+
+    async def smtp_DATA(self, arg: str) -> None:
+        if arg:
+            raise Rejected(501, "5.5.4", "This command takes no argument")
+        mail = self.mail
+        if not mail.recipients and mail.proof is None:
+            raise (
+                Rejected(554, "5.5.1", "No valid recipients")
+                if mail.tried
+                else Rejected(503, "5.5.1", "RCPT comes first")
+            )
+        self.say(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+        try:
+            await self._take(mail)
+        finally:
+            self._set_rset_state()
+
+    async def smtp_VRFY(self, arg: str) -> None:
+        self.say(b"252 2.0.0 Send a message and see\r\n")
+
+    async def smtp_HELP(self, arg: str) -> None:
+        self.say(f"214 2.0.0 {b' '.join(self.commands).decode()}\r\n".encode())
+
+    async def smtp_QUIT(self, arg: str) -> None:
+        raise Ending(_BYE)
+
+    commands = {  # noqa: RUF012 - a ClassVar of the base class
+        b"MAIL": smtp_MAIL,
+        b"RCPT": smtp_RCPT,
+        b"DATA": smtp_DATA,
+        b"EHLO": smtp_EHLO,
+        b"HELO": smtp_HELO,
+        b"STARTTLS": smtp_STARTTLS,
+        b"RSET": Wire.smtp_RSET,
+        b"NOOP": Wire.smtp_NOOP,
+        b"VRFY": smtp_VRFY,
+        b"HELP": smtp_HELP,
+        b"QUIT": smtp_QUIT,
+    }
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _set_rset_state(self) -> None:
+        self.mail = Transaction()
+
+    def _hello(self, name: str, protocol: str) -> None:
+        if not name or not name.isprintable():
+            raise Rejected(501, "5.5.4", "Say who you are")
+        self._set_rset_state()
+        self.client = Client(self.ip, self.port, name.encode("ascii", "replace").decode(), protocol)
+
+    async def _take(self, mail: Transaction) -> None:
+        """Read the message to its end, and have it stored."""
+        shared = self.shared
+        limit = shared.admission.size_limit([domain for domain, _ in mail.routes.values()])
+        reject_bare = shared.smtp.bare_newline == "reject"
+        intake = Intake(shared.queue.upload, shared.memory, limit, reject_bare=reject_bare)
+        accepted = False
+        try:
+            while not await intake.feed(chunk := await self.chunk()):
+                if not intake.refused:
+                    self.content_kept(len(chunk))
+            try:
+                taken = await intake.finish()
+            finally:
+                self.content_ended(intake.behind)
+            await self._store(mail, taken)
+            accepted = True
+        finally:
+            await intake.close(accepted=accepted)
+
+    async def _store(self, mail: Transaction, taken: Taken) -> None:
+        shared, client = self.shared, self.client
+        assert client is not None and mail.sender is not None  # noqa: S101 - MAIL saw to both
+        header = survey(taken.beginning, shared.admission.own_names)
+        shared.admission.content(header)
+        if mail.asked.smtputf8:
+            client = dataclasses.replace(client, protocol=_UTF8[client.protocol])
+        now = shared.clock.now()
+        received = received_line(client, shared.hostname, next(shared.numbers), now)
+        if mail.proof is not None:
+            await self._store_proof(mail.proof, received, taken)
+            return
+        routes = tuple((domain, tuple(recipients)) for domain, recipients in mail.routes.values())
+        envelope = Envelope(mail.sender, tuple(mail.recipients), mail.asked.body, mail.asked.smtputf8)
+        incoming = Incoming(envelope, client, now, received, taken.content, taken.size, header.message_id, routes)
+        numbers = await shared.queue.accept(incoming)
+        self.renew()
+        self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
+        for number, recipients in zip(numbers, _by_appliance(routes), strict=False):
+            events.accepted(number, mail.sender, recipients, taken.size, self.ip)
+
+    async def _store_proof(self, path: Path, received: bytes, taken: Taken) -> None:
+        if not isinstance(taken.content, bytes):
+            raise Rejected(552, "5.3.4", "A proof is a small message")
+        await self.shared.queue.prove_write(path.domain, path.local.lower(), received + taken.content)
+        self.say(b"250 2.0.0 Ok: proven\r\n")
+
+
+def _check_utf8(path: Path, asked: MailParameters) -> None:
+    if not asked.smtputf8 and not path.address.isascii():
+        raise Rejected(553, "5.6.7", "An address that isn't ASCII needs SMTPUTF8")
+
+
+def _by_appliance(routes: tuple[tuple[Domain, tuple[Recipient, ...]], ...]) -> list[dict[str, int]]:
+    """How many recipients each domain has, one dictionary for each appliance in the queue's order."""
+    appliances: dict[int, dict[str, int]] = {}
+    for domain, recipients in routes:
+        appliances.setdefault(domain.appliance_id, {})[domain.name] = len(recipients)
+    return list(appliances.values())
