@@ -21,20 +21,23 @@ _DELIVERED = text(
     FROM trace, json_each(trace.recipients) AS one
     WHERE trace.id >= :first AND trace.id <= :last AND trace.appliance_id = :appliance_id
       AND json_extract(one.value, '$.state') = 'delivered' AND json_extract(one.value, '$.at') >= :since
+      AND json_extract(one.value, '$.at') < :before
       AND lower(json_extract(one.value, '$.address')) IN :addresses
     """
 ).bindparams(bindparam("addresses", expanding=True))
 
 
-def accepted_since(db: Database, appliance_id: int, addresses: Iterable[str], since: float) -> set[str]:
-    """Those of ``addresses`` (in lower case) to whom an appliance has taken mail since then. Not for the loop."""
+def accepted_between(
+    db: Database, appliance_id: int, addresses: Iterable[str], since: float, before: float
+) -> set[str]:
+    """Those of ``addresses`` (in lower case) for whom an appliance has taken mail in that time. Not for the loop."""
     wanted = set(addresses)
     found: set[str] = set()
     with db.read() as connection:
         last = connection.execute(select(func.max(trace.c.id))).scalar()
     while last is not None and last > 0 and found != wanted:
         first = last - WINDOW + 1
-        asked = {"first": first, "last": last, "appliance_id": appliance_id, "since": since}
+        asked = {"first": first, "last": last, "appliance_id": appliance_id, "since": since, "before": before}
         with db.read() as connection:
             found |= set(connection.execute(_DELIVERED, {**asked, "addresses": sorted(wanted - found)}).scalars())
             last = connection.execute(select(func.max(trace.c.id)).where(trace.c.id < first)).scalar()

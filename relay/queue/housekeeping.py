@@ -31,13 +31,13 @@ async def keep(
     """Until cancelled, or until the writer ended: at once a DatabaseError if it did so by itself."""
     swept_at = float("-inf")
     while not ended.done():
-        await look()
-        if clock.monotonic() - swept_at >= SWEEP:
-            swept_at = clock.monotonic()
-            try:
+        try:
+            await look()
+            if clock.monotonic() - swept_at >= SWEEP:
+                swept_at = clock.monotonic()
                 await sweep(call, clock.now())
-            except Deferred as error:
-                events.fault("housekeeping", error)
+        except (Deferred, OSError) as error:
+            events.fault("housekeeping", error)
         await asyncio.wait([ended], timeout=LOOK)
     if (cause := ended.result()) is not None:
         raise DatabaseError(f"the writer ended: {cause}") from cause

@@ -136,16 +136,16 @@ class Queue:
         return await self._reader.content(message_id)
 
     async def pieces(self, message_id: int) -> AsyncIterator[bytes]:
-        """The same, 256 KiB at a time, for large messages. Raises NotFound where the message is gone."""
-        last = -1
-        while True:
-            piece = await self._reader.read(partial(_next_piece, message_id, last))
+        """The same, some 256 KiB at a time, for large messages.
+
+        Raises NotFound where the message is gone, also half way: what was sent of it must then not be ended as if it
+        were whole.
+        """
+        for piece_id in await self._reader.read(partial(_piece_ids, message_id)) or [0]:
+            piece = await self._reader.read(partial(_piece, piece_id))
             if piece is None:
-                if last < 0:
-                    raise NotFound(f"message {message_id} is no longer in the queue")
-                return
-            last, data = piece
-            yield data
+                raise NotFound(f"message {message_id} is no longer in the queue")
+            yield piece
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record what happened; on disk when this returns. Again is harmless, and so is what came too late.
@@ -307,11 +307,16 @@ def _due(connection: sqlite3.Connection, **wanted: Any) -> list[Outgoing]:
     return due.due(connection, **wanted)
 
 
-def _next_piece(message_id: int, last: int, connection: sqlite3.Connection) -> tuple[int, bytes] | None:
-    row = connection.execute(
-        "SELECT c.id - m.content_id * ?1, c.packed, c.data FROM messages AS m"
-        " JOIN content AS c ON c.id > m.content_id * ?1 + ?2 AND c.id < (m.content_id + 1) * ?1"
-        " WHERE m.id = ?3 ORDER BY c.id LIMIT 1",
-        (PLACES, last, message_id),
-    ).fetchone()
-    return None if row is None else (row[0], unpack(row[1], row[2]))
+def _piece_ids(message_id: int, connection: sqlite3.Connection) -> list[int]:
+    """The ids of all pieces of a message's content, in order; none where it is gone."""
+    rows = connection.execute(
+        "SELECT c.id FROM messages AS m JOIN content AS c"
+        " ON c.id >= m.content_id * ?1 AND c.id < (m.content_id + 1) * ?1 WHERE m.id = ?2 ORDER BY c.id",
+        (PLACES, message_id),
+    )
+    return [piece_id for (piece_id,) in rows]
+
+
+def _piece(piece_id: int, connection: sqlite3.Connection) -> bytes | None:
+    row = connection.execute("SELECT packed, data FROM content WHERE id = ?", (piece_id,)).fetchone()
+    return None if row is None else unpack(*row)

@@ -45,8 +45,10 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
+        """Raises DatabaseError, sqlite3.Error."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
+        connection = await asyncio.to_thread(self._open)
+        self._thread = threading.Thread(target=self._serve, args=(connection,), name="reader", daemon=True)
         self._thread.start()
 
     async def close(self) -> None:
@@ -72,12 +74,15 @@ class Reader:
         self._wishes.put((wish, future))
         return future
 
-    # --- in the thread ---
-
-    def _serve(self) -> None:
-        connection = sqlite3.connect(self._db.path)
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._db.path, check_same_thread=False)
         prepare(connection)
         connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    # --- in the thread ---
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
         while (wish := self._wishes.get()) is not None:
             wishes = [wish]
             while len(wishes) < MAX_GATHERED and not self._wishes.empty():

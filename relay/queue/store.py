@@ -50,15 +50,15 @@ class SqliteStore:
         self._sums = sums
         self._wal = Path(f"{db.path}-wal")
         self._connection: sqlite3.Connection
-        self._version = 0
-        self._looked_at = 0.0
+        self._version = -1
+        self._looked_at = float("-inf")
 
     def open(self) -> None:
         connection = sqlite3.connect(self._db.path, cached_statements=1024)
         prepare(connection)
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._connection = connection
-        self._look()
+        self.tidy()
 
     def close(self) -> None:
         self._connection.close()
@@ -77,8 +77,6 @@ class SqliteStore:
                     connection.execute("ROLLBACK")
                 raise
         self._sums.add(deltas)
-        if self._clock.monotonic() - self._looked_at > REFRESH:
-            self._look()
         return results
 
     def _dispatch(self, commands: Sequence[Any], deltas: Deltas) -> list[Any]:
@@ -113,9 +111,20 @@ class SqliteStore:
             return Fault.BUSY
         return Fault.FATAL if code & 0xFF in _FATAL else Fault.OTHER
 
+    def tidy(self) -> None:
+        """Look at what others changed and at the WAL, if the last look was long enough ago."""
+        if self._clock.monotonic() - self._looked_at < REFRESH:
+            return
+        self._looked_at = self._clock.monotonic()
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._sums.read(self._connection)
+            self._version = version
+        if self._wal.exists() and self._wal.stat().st_size > WAL_LIMIT:
+            self._truncate()
+
     def idle(self) -> bool:
-        """Look at what others changed; give a slice of free pages back to the disk."""
-        self._look()
+        """Give a slice of free pages back to the disk."""
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         if free <= SLACK_PAGES:
             return False
@@ -123,15 +132,6 @@ class SqliteStore:
             # Not execute(): that would step once, and free one page.
             self._connection.executescript(f"PRAGMA incremental_vacuum({min(free - SLACK_PAGES, SLICE_PAGES)})")
         return bool(free > SLACK_PAGES + SLICE_PAGES)
-
-    def _look(self) -> None:
-        self._looked_at = self._clock.monotonic()
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version:
-            self._version = version
-            self._sums.read(self._connection)
-        if self._wal.exists() and self._wal.stat().st_size > WAL_LIMIT:
-            self._truncate()
 
     def _truncate(self) -> None:
         (usual,) = self._connection.execute("PRAGMA busy_timeout").fetchone()

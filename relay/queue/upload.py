@@ -32,6 +32,7 @@ class Upload:
         self._tail = bytearray()
         self._pending: asyncio.Future[int] | None = None
         self._place = 1  # piece 0 is our Received line
+        self._whole = True
         self.content_id: int | None = None
         """The number of the content; None until the first piece is on disk."""
 
@@ -44,7 +45,12 @@ class Upload:
             await self._store(await self._pack(piece))
 
     async def finish(self, received: bytes) -> tuple[int | None, tuple[tuple[int, Piece], ...]]:
-        """What is still to be stored with the message row: (the number of the content, (place, piece) of the rest)."""
+        """What is still to be stored with the message row: (the number of the content, (place, piece) of the rest).
+
+        Raises Deferred where a piece is missing, because its write() failed.
+        """
+        if not self._whole:
+            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
         line = await self._pack(received if self.content_id is not None else received + self._tail)
         pieces = [(0, line)]
         if self.content_id is not None:
@@ -62,8 +68,10 @@ class Upload:
     async def _store(self, piece: Piece) -> None:
         work = partial(_add_piece, self.content_id, self._next_place(), piece, self._node, self._began_at)
         # Shielded: a client that hangs up here must not make us forget the number that abort() needs.
+        self._whole = False
         self._pending = self._commit(work, len(piece[1]))
         self.content_id = await asyncio.shield(self._pending)
+        self._whole = True
 
     def _next_place(self) -> int:
         if self._place == PLACES:

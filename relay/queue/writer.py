@@ -53,8 +53,11 @@ class Store(Protocol):
 
     def fault(self, error: BaseException) -> Fault: ...
 
+    def tidy(self) -> None:
+        """What has to be done now and then; called between commits, and quick."""
+
     def idle(self) -> bool:
-        """A slice of housekeeping; True if there is more to do."""
+        """A slice of what can wait for an idle moment; True if there is more of it."""
 
     def close(self) -> None: ...
 
@@ -78,10 +81,10 @@ class Writer:
         self._clock = clock
         self._announce = announce
         self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._in_hand_since: float | None = None
+        self._in_hand: list[_Entry] = []
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
-        self._thread: threading.Thread
+        self._thread: threading.Thread | None = None
         self.ended: asyncio.Future[BaseException | None]
         """Done when the thread is: with the error that ended it, or None after :meth:`close`."""
 
@@ -90,24 +93,24 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self.ended = self._loop.create_future()
         ready: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, args=(ready,), name="writer", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, args=(ready,), name="writer", daemon=True)
+        thread.start()
         await ready
+        self._thread = thread
 
     async def close(self) -> None:
         """Commit what has been submitted, then end the thread."""
-        if not self._closing:
-            self._closing = True
+        thread, self._closing = self._thread, True
+        if thread is not None:
             self._waiting.put(None)
-        await asyncio.shield(self.ended)
-        await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(thread.join)
 
     def check(self) -> None:
         """Raises Deferred (451 4.3.0) where a commit submitted now would fail or take too long."""
         if self._closing or self.ended.done():
             raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
-        since = self._in_hand_since
-        if since is not None and self._clock.monotonic() - since > OLDEST:
+        batch = self._in_hand
+        if batch and self._clock.monotonic() - batch[0].submitted_at > OLDEST:
             raise Deferred(451, "4.3.0", "storing mail takes too long now, try again later")
 
     def submit(self, command: Any, *, weight: int = 0, client: bool = False) -> asyncio.Future[Any]:
@@ -128,9 +131,9 @@ class Writer:
         try:
             self._store.open()
         except BaseException as error:
-            self._tell(self._fail_start, ready, error)
+            self._tell(self._started, ready, error)
             return
-        self._tell(ready.set_result, None)
+        self._tell(self._started, ready, None)
         cause: BaseException | None = None
         try:
             self._serve()
@@ -146,14 +149,15 @@ class Writer:
             try:
                 entry = self._waiting.get(timeout=pause)
             except queue.Empty:
-                pause = 0.01 if self._idle() else IDLE
+                pause = 0.01 if self._tidy(idle=True) else IDLE
                 continue
             pause = IDLE
             batch, last = self._gather(entry)
             if batch:
-                self._in_hand_since = batch[0].submitted_at
+                self._in_hand = batch
                 self._commit(batch)
-                self._in_hand_since = None
+                self._in_hand = []
+                self._tidy(idle=False)
             if last:
                 return
 
@@ -173,9 +177,11 @@ class Writer:
                 return batch, False
         return batch, True
 
-    def _idle(self) -> bool:
+    def _tidy(self, *, idle: bool) -> bool:
+        """True if there is more to do. What fails here has cost nobody a message, and is tried again later."""
         try:
-            return self._store.idle()
+            self._store.tidy()
+            return idle and self._store.idle()
         except Exception as error:
             if self._store.fault(error) is Fault.FATAL:
                 raise
@@ -190,9 +196,9 @@ class Writer:
         except Exception as error:
             fault = self._store.fault(error)
             if fault is Fault.FATAL:
-                self._tell(self._refuse, batch, fault, error)
                 raise
             events.commit_failed(error, len(batch))
+            # Who holds the lock holds it for all: nobody waits for it in turn.
             if fault is Fault.BUSY or len(batch) == 1:
                 self._tell(self._refuse, batch, fault, error)
             else:
@@ -207,11 +213,9 @@ class Writer:
                 results = self._store.carry_out([entry.command])
             except Exception as error:
                 fault = self._store.fault(error)
-                # Who holds the lock holds it for all: nobody waits for it in turn.
-                rest = batch[place:] if fault in (Fault.FATAL, Fault.BUSY) else [entry]
-                self._tell(self._refuse, rest, fault, error)
                 if fault is Fault.FATAL:
                     raise
+                self._tell(self._refuse, batch[place:] if fault is Fault.BUSY else [entry], fault, error)
                 if fault is Fault.BUSY:
                     return
             else:
@@ -226,8 +230,12 @@ class Writer:
     # --- on the loop ---
 
     @staticmethod
-    def _fail_start(ready: asyncio.Future[None], error: BaseException) -> None:
-        if not ready.done():
+    def _started(ready: asyncio.Future[None], error: BaseException | None) -> None:
+        if ready.done():
+            return
+        if error is None:
+            ready.set_result(None)
+        else:
             ready.set_exception(error)
 
     def _hand_out(self, batch: list[_Entry], results: list[Any]) -> None:
@@ -244,14 +252,12 @@ class Writer:
 
     def _end(self, error: BaseException | None) -> None:
         """The thread has ended: nobody may be left waiting."""
-        reason = error or DatabaseError("the writer was closed")
-        while True:
-            try:
-                entry = self._waiting.get_nowait()
-            except queue.Empty:
-                break
+        left = list(self._in_hand)
+        while not self._waiting.empty():
+            entry = self._waiting.get_nowait()
             if entry is not None:
-                self._refuse([entry], Fault.FATAL, reason)
+                left.append(entry)
+        self._refuse(left, Fault.FATAL, error or DatabaseError("the writer was closed"))
         if not self.ended.done():
             self.ended.set_result(error)
 

@@ -1,0 +1,110 @@
+"""Large content, committed while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from relay.errors import Deferred
+from relay.queue.model import Incoming
+from tests.integration.queue.material import RECEIVED, House, house, outcomes
+from tests.support.waiting import eventually
+
+BIG = random.Random(1).randbytes(700_000) + b"The quick brown fox.\r\n" * 40_000
+
+
+async def _upload(home: House, content: bytes, *recipients: str) -> Incoming:
+    upload = home.queue.upload()
+    for start in range(0, len(content), 60_000):
+        await upload.write(content[start : start + 60_000])
+    return home.letter(*recipients, content=upload, size=len(content))
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, len(BIG)])
+async def test_an_upload_becomes_mail_byte_for_byte(tmp_path: Path, size: int) -> None:
+    """Pieces that were committed on the way are one message in the end, below our Received line."""
+    async with house(tmp_path) as home:
+        (number,) = await home.queue.accept(await _upload(home, BIG[:size]))
+        assert await home.queue.content(number) == RECEIVED + BIG[:size]
+        assert b"".join([piece async for piece in home.queue.pieces(number)]) == RECEIVED + BIG[:size]
+        assert home.rows("incoming") == 0
+        assert home.problems() == []
+        await home.queue.record(outcomes(await home.due()))
+        assert home.rows("content") == 0
+
+
+async def test_pieces_are_on_disk_before_the_message_is(tmp_path: Path) -> None:
+    """Memory holds less than a piece of what is arriving; until it is accepted nobody sees it."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        await upload.write(BIG[:600_000])
+        assert home.rows("content") == 2
+        assert home.rows("incoming") == 1
+        assert await home.due() == []
+        assert home.problems() == []
+
+
+async def test_an_aborted_upload_leaves_nothing(tmp_path: Path) -> None:
+    """A client that hangs up in the middle of its message leaves no content behind."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        await upload.write(BIG)
+        await upload.abort()
+        await upload.abort()
+        assert home.rows("content") == home.rows("incoming") == 0
+
+
+async def test_aborting_what_has_become_mail_changes_nothing(tmp_path: Path) -> None:
+    """abort() is safe to say in any case: after the commit the content is the message's."""
+    async with house(tmp_path) as home:
+        letter = await _upload(home, BIG, "user@acme.example", "user@bolt.example")
+        numbers = await home.queue.accept(letter)
+        assert not isinstance(letter.content, bytes)
+        await letter.content.abort()
+        for number in numbers:
+            assert await home.queue.content(number) == RECEIVED + BIG
+
+
+async def test_what_was_aborted_can_not_be_accepted(tmp_path: Path) -> None:
+    """An upload that is no longer there is 451 to its client, never a message without content."""
+    async with house(tmp_path) as home:
+        letter = await _upload(home, BIG)
+        assert not isinstance(letter.content, bytes)
+        await letter.content.abort()
+        with pytest.raises(Deferred, match="451"):
+            await home.queue.accept(letter)
+        assert home.rows("messages") == 0
+        assert home.problems() == []
+
+
+async def test_a_client_that_goes_while_a_piece_is_stored(tmp_path: Path) -> None:
+    """The number of the content isn't forgotten with the client, so that abort() finds what to remove."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        with home.db.write_lock:
+            writing = asyncio.create_task(upload.write(BIG[:300_000]))
+            await asyncio.sleep(0.1)
+            writing.cancel()
+            await asyncio.sleep(0)
+        await upload.abort()
+        await eventually(lambda: home.rows("content") == home.rows("incoming") == 0)
+        with pytest.raises(Deferred, match="451"):
+            await home.queue.accept(home.letter(content=upload))
+
+
+async def test_orphans_of_a_node_go_at_its_start(tmp_path: Path) -> None:
+    """What a node was receiving when it was killed is removed when it starts; another node's is left alone."""
+    async with house(tmp_path) as home:
+        await home.queue.upload().write(BIG)
+        await home.accept()
+        with home.db.write() as connection:
+            connection.exec_driver_sql("INSERT INTO incoming VALUES (999, 'n2', 1e10)")
+            connection.exec_driver_sql("INSERT INTO content VALUES (999 * 65536 + 1, 0, x'00')")
+    async with house(tmp_path) as home:
+        assert home.rows("incoming") == 1
+        assert home.rows("content") == 2
+        assert len(await home.due()) == 1
+        assert home.problems() == []

@@ -1,0 +1,33 @@
+"""Finding what is wrong with the tables of mail."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.queue.material import house
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE ledger SET accepted = accepted + 1", "accepted 2, accounted for 1"),
+        ("UPDATE ledger SET queued = queued + 1, accepted = accepted + 1", r"\+1 queued and \+0 held"),
+        ("UPDATE depths SET bytes = bytes - 7", "-7 bytes"),
+        ("DELETE FROM content", "1 messages have lost their content"),
+        ("INSERT INTO content VALUES (99 * 65536, 0, x'00')", "1 pieces of content belong to no message"),
+        ("DELETE FROM messages", "1 recipients belong to no message"),
+        ("UPDATE recipients SET state = 'delivered'", "1 messages have no recipient that waits"),
+    ],
+)
+async def test_each_kind_of_damage_is_named(tmp_path: Path, damage: str, words: str) -> None:
+    """A sound database has no problem; each loss of agreement makes a plain line that names it."""
+    async with house(tmp_path) as home:
+        await home.accept()
+        assert home.problems() == []
+        with home.db.write() as connection:
+            connection.exec_driver_sql(damage)
+        found = home.problems()
+        assert any(re.search(words, line) for line in found), found
