@@ -58,6 +58,10 @@ class Prober:
         self._heard = heard
         self._endpoints: dict[Primary, _Endpoint] = {}
 
+    def reconfigure(self, settings: Watch) -> None:
+        """Take over changed settings, from each endpoint's next probe on."""
+        self._settings = settings
+
     def keep(self, wanted: Collection[Primary]) -> set[Primary]:
         """Probe these and no others from now on; returns those that were given up."""
         given_up = self._endpoints.keys() - set(wanted)

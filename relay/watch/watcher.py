@@ -75,7 +75,7 @@ class Watcher:
         self._endpoints = endpoints
         self._clock = clock
         self._node = node
-        self._references = [Primary(*parse_address(reference)) for reference in settings.references]
+        self._references = _references(settings)
         self._prober = Prober(settings, endpoints, clock, hostname, self._heard)
         self._routes = Routes(endpoints, directory, db, clock, node.holds, self._routed)
         self._census = Census()
@@ -86,6 +86,12 @@ class Watcher:
         self._doubt = asyncio.Event()
         self._unwritten: set[int] = set()
         self._dirty = asyncio.Event()
+
+    def reconfigure(self, settings: Watch) -> None:
+        """Take over changed settings: from each endpoint's next probe on."""
+        self._settings = settings
+        self._references = _references(settings)
+        self._prober.reconfigure(settings)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -114,7 +120,7 @@ class Watcher:
         lost = self._watched.keys() - owned.keys()
         for number in lost:
             self._forget(number)
-        changed = bool(lost)
+        changed: list[int] = []
         for number, appliance in owned.items():
             watched = self._watched.get(number)
             if watched is None:
@@ -122,12 +128,14 @@ class Watcher:
                 watched = self._watched[number] = _Watched(appliance, fact, fact, self._clock.now())
             elif watched.appliance == appliance:
                 continue
-            changed = True
+            changed.append(number)
             watched.appliance = appliance
             if appliance.primaries:
                 watched.primaries = appliance.primaries
-        if changed:
+        if changed or lost:
             self._wire()
+        for number in changed:
+            self._judge(number)  # an endpoint that is new to it may long be known from others
         self._routes.follow(owned)
 
     def _forget(self, appliance_id: int) -> None:
@@ -300,3 +308,7 @@ class Watcher:
                 if watched.fact.state is Health.UP and any(map(self._prober.on_schedule, watched.primaries)):
                     self._pulse.beat(number, now)
             await asyncio.sleep(BEAT)
+
+
+def _references(settings: Watch) -> list[Primary]:
+    return [Primary(*parse_address(reference)) for reference in settings.references]
