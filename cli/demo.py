@@ -100,7 +100,7 @@ class Story:
 
     def tell(self, text: str, style: str = "") -> None:
         line = Text(f"{time.monotonic() - self._began:5.1f} s  ", style="dim")
-        self._console.print(line.append(text, style=style))
+        self._console.print(line.append(text, style=style), soft_wrap=True)
 
     async def until(self, what: str, condition: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until ``condition`` gives something true, and tell ``what`` was seen. Raises StepNotSeen."""

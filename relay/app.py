@@ -62,6 +62,7 @@ class App:
         self._config = config
         self._stop = asyncio.Event()
         self._reason = ""
+        self._finished = False
         self.ready = asyncio.Event()
         """Set once the node takes mail."""
         self.resolver = Resolver(settings.dns)
@@ -92,10 +93,11 @@ class App:
             self.queue,
             self.pulse,
             self.evidence,
-            self.endpoints,
+            self.resolver,
             self.clock,
-            self.node,
+            self.node.owns,
             self.wake,
+            settling=self.node.settling,
         )
         self.outbox = Outbox(self.db, self.clock, Embedded())
         self.warnings = Warnings(self.db, self.clock, settings.support.calendar(), settling=self.node.settling)
@@ -216,4 +218,13 @@ class App:
 
     async def _finish(self, grace: float) -> None:
         """No new mail in or out; what is on its way gets its end. The second time there is nothing left to do."""
-        await asyncio.gather(self.edge.close(grace), self.delivery.close(grace))
+        if self._finished:
+            return
+        self._finished = True
+        ends = {asyncio.create_task(self.edge.close(grace)), asyncio.create_task(self.delivery.close())}
+        done, late = await asyncio.wait(ends, timeout=grace + 1)
+        for end in late:
+            end.cancel()
+        for end in done:
+            if error := end.exception():
+                events.fault("stop", error)

@@ -106,7 +106,9 @@ class Warnings:
     async def look(self) -> None:
         """Say what is due; writes only where there is something to say."""
         now = self._clock.now()
-        if not self._settling(now) and await self._db.run(warnings_due, now, self._desk):
+        if self._settling(now):
+            return
+        if await self._db.run(warnings_due, now, self._desk):
             await self._db.change(record_warnings, now, self._desk)
 
 
