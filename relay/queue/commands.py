@@ -1,7 +1,8 @@
 """What the writer is asked to do: frozen values, each carried out whole or not at all.
 
 An :class:`Accept` and a :class:`Record` are the hot ones and share statements with their like in a batch; a
-:class:`Call` is everything else.
+:class:`Call` is everything else. ``weight``: the bytes of content that a command stores; what has weight is mail, and
+refused while the disk has no room for it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from relay.mail import Recipient
 from relay.queue.content import Piece
@@ -30,6 +31,10 @@ class Accept:
     content_id: int | None
     pieces: tuple[tuple[int, Piece], ...]
     messages: tuple[tuple[int, tuple[tuple[str, Recipient], ...]], ...]
+
+    @property
+    def weight(self) -> int:
+        return sum(len(data) for _, (_, data) in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Record:
     """Changes; the result is how many took place."""
 
     changes: tuple[Change, ...]
+    weight: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +69,4 @@ class Call:
     """Work inside the writer's transaction; the result is its own."""
 
     work: Callable[[sqlite3.Connection, Deltas], Any]
+    weight: int = 0

@@ -15,8 +15,8 @@ from relay.queue import proofs
 from relay.queue.ledger import Deltas
 from relay.queue.slices import PAUSE, ROWS
 
-LOOK = 1.0
-"""Seconds between two looks at the disk."""
+LOOK = 10.0
+"""Seconds between two looks at how deep the queue is."""
 SWEEP = 600.0
 """Seconds between two sweeps of what is old."""
 TRACE_KEPT = 30 * 86400.0
@@ -26,17 +26,17 @@ Call = Callable[[Callable[[sqlite3.Connection, Deltas], Any]], Awaitable[Any]]
 
 
 async def keep(
-    ended: asyncio.Future[BaseException | None], call: Call, clock: Clock, look: Callable[[], Awaitable[None]]
+    ended: asyncio.Future[BaseException | None], call: Call, clock: Clock, count: Callable[[], None]
 ) -> None:
     """Until cancelled, or until the writer ended: at once a DatabaseError if it did so by itself."""
     swept_at = float("-inf")
     while not ended.done():
+        count()
         try:
-            await look()
             if clock.monotonic() - swept_at >= SWEEP:
                 swept_at = clock.monotonic()
                 await sweep(call, clock.now())
-        except (Deferred, OSError) as error:
+        except Deferred as error:
             events.fault("housekeeping", error)
         await asyncio.wait([ended], timeout=LOOK)
     if (cause := ended.result()) is not None:

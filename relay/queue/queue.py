@@ -24,7 +24,6 @@ from relay.queue.content import INLINE, Piece, pack, pack_whole, unpack
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
 from relay.queue.reader import Reader
-from relay.queue.space import disk_free
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.store import SqliteStore
 from relay.queue.sums import Depth, Sums
@@ -50,10 +49,10 @@ class Queue:
         self._node = node
         self._on_accept = on_accept
         self._sums = Sums()
-        self._writer = Writer(SqliteStore(db, clock, node, self._sums), clock, self._announce)
+        self._store = SqliteStore(db, clock, node, self._sums)
+        self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
         self._packers = ThreadPoolExecutor(2, "pack")
-        self._room = True
 
     async def start(self) -> None:
         """Open the database, and remove what never became mail. Raises DatabaseError, sqlite3.Error."""
@@ -61,11 +60,10 @@ class Queue:
         await self._reader.start()
         now = self._clock.now()
         await self._call(partial(remove_orphans, self._node, now - 86400))
-        await self._look_at_disk()
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises DatabaseError when the writer ended by itself: the node must end too."""
-        await housekeeping.keep(self._writer.ended, self._call, self._clock, self._look)
+        await housekeeping.keep(self._writer.ended, self._call, self._clock, self._count)
 
     async def close(self) -> None:
         """Commit what was submitted, then stop."""
@@ -78,7 +76,7 @@ class Queue:
     def check(self) -> None:
         """At MAIL. Raises Deferred: 452 4.3.1 without room, 451 4.3.0 where mail can't be stored soon."""
         self._writer.check()
-        if not self._room:
+        if self._store.room <= 0:
             raise Deferred(452, "4.3.1", "no room left to store mail, try again later")
 
     def bytes_waiting(self, domain: str) -> int:
@@ -93,7 +91,7 @@ class Queue:
         """For content over 1 MiB: write it as it comes, hand it to accept(), abort() whatever came of it."""
 
         def commit(work: Work, weight: int) -> asyncio.Future[int]:
-            return self._writer.submit(Call(work), weight=weight)
+            return self._writer.submit(Call(work, weight))
 
         return Upload(commit, self._pack, self._node, self._clock.now())
 
@@ -105,13 +103,13 @@ class Queue:
         """
         content_id, pieces = await self._pieces(incoming)
         command = Accept(incoming, content_id, pieces, _messages(incoming))
-        weight = sum(len(data) for _, (_, data) in pieces)
-        numbers: list[int] = await self._writer.submit(command, weight=weight, client=True)
+        numbers: list[int] = await self._writer.submit(command, client=True)
         return numbers
 
     async def prove_write(self, domain: str, nonce: str, content: bytes) -> None:
         """Store a message of the loop proof. Raises Deferred, as accept() does; Rejected where ``nonce`` was used."""
-        if not await self._call(proofs.write(domain, nonce, content, self._clock.now())):
+        work = proofs.write(domain, nonce, content, self._clock.now())
+        if not await self._writer.submit(Call(work, len(content))):
             raise Rejected(550, "5.7.1", "this proof was used before")
 
     async def consume_proof(self, nonce: str) -> bytes | None:
@@ -265,14 +263,10 @@ class Queue:
         if appliances:
             self._on_accept(appliances)
 
-    async def _look(self) -> None:
-        await self._look_at_disk()
+    def _count(self) -> None:
         for domain, depth in self._sums.domains().items():
             events.queue_depth(domain, State.QUEUED, depth.queued)
             events.queue_depth(domain, State.HELD, depth.held)
-
-    async def _look_at_disk(self) -> None:
-        self._room = await self._in_packer(disk_free, self._db.path) > 0
 
 
 def _messages(incoming: Incoming) -> tuple[tuple[int, tuple[tuple[str, Any], ...]], ...]:

@@ -12,7 +12,10 @@ from relay.appliances.tables import domains, outages
 from relay.queue.tables import arrivals
 
 RESERVE = 256 * 1024 * 1024
-"""Bytes that stay free (or a twentieth of a small disk), so that outcomes can be written when mail no longer can."""
+"""Bytes of the disk that mail may not use: outcomes must be recorded, and the WAL must move into the database, also
+when mail can no longer be taken; else a full disk could never be drained."""
+SMALL_RESERVE = 32 * 1024 * 1024
+"""The same on a disk of which RESERVE would be more than a twentieth: twice the usual WAL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Rates:
 def disk_free(path: Path) -> int:
     """Bytes left for mail where the database lies: what the disk has free, less what stays reserved."""
     usage = shutil.disk_usage(path.parent)
-    return usage.free - min(RESERVE, usage.total // 20)
+    return usage.free - max(SMALL_RESERVE, min(RESERVE, usage.total // 20))
 
 
 def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:

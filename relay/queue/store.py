@@ -16,6 +16,7 @@ from relay.db import Database, prepare
 from relay.queue import sqlite
 from relay.queue.commands import Accept, Call, Record
 from relay.queue.ledger import Deltas
+from relay.queue.space import disk_free
 from relay.queue.sums import Sums
 from relay.queue.writer import Fault
 
@@ -40,6 +41,10 @@ _FULL = {
 _FATAL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
 
 
+class DiskFull(Exception):
+    """What is left of the disk is reserved."""
+
+
 class SqliteStore:
     """``node``: whose rows the sums are added to."""
 
@@ -49,7 +54,10 @@ class SqliteStore:
         self._node = node
         self._sums = sums
         self._wal = Path(f"{db.path}-wal")
+        self._page_size = 0
         self._connection: sqlite3.Connection
+        self.room = 0
+        """Bytes that mail may still use, at the last look: the disk's, and the free pages of the file."""
         self._version = -1
         self._looked_at = float("-inf")
 
@@ -58,6 +66,7 @@ class SqliteStore:
         prepare(connection)
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._connection = connection
+        (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
         self.tidy()
 
     def close(self) -> None:
@@ -66,6 +75,9 @@ class SqliteStore:
     def carry_out(self, commands: Sequence[Any]) -> list[Any]:
         connection = self._connection
         deltas = Deltas()
+        weight = sum(command.weight for command in commands)
+        if weight and self._look_at_room() < weight:
+            raise DiskFull(f"{self.room} bytes left for mail, {weight} wanted")
         with self._db.write_lock:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -100,7 +112,7 @@ class SqliteStore:
         return results
 
     def fault(self, error: BaseException) -> Fault:
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError | DiskFull):
             return Fault.FULL
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
@@ -116,6 +128,7 @@ class SqliteStore:
         if self._clock.monotonic() - self._looked_at < REFRESH:
             return
         self._looked_at = self._clock.monotonic()
+        self._look_at_room()
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._sums.read(self._connection)
@@ -125,13 +138,20 @@ class SqliteStore:
 
     def idle(self) -> bool:
         """Give a slice of free pages back to the disk."""
-        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        free = self._free_pages()
         if free <= SLACK_PAGES:
             return False
         with self._db.write_lock:
             # Not execute(): that would step once, and free one page.
             self._connection.executescript(f"PRAGMA incremental_vacuum({min(free - SLACK_PAGES, SLICE_PAGES)})")
-        return bool(free > SLACK_PAGES + SLICE_PAGES)
+        return free > SLACK_PAGES + SLICE_PAGES
+
+    def _free_pages(self) -> int:
+        return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def _look_at_room(self) -> int:
+        self.room = disk_free(self._db.path) + self._free_pages() * self._page_size
+        return self.room
 
     def _truncate(self) -> None:
         (usual,) = self._connection.execute("PRAGMA busy_timeout").fetchone()

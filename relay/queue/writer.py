@@ -64,12 +64,11 @@ class Store(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A command and whoever waits for it. ``weight``: bytes; ``droppable``: pointless once nobody waits for it."""
+    """A command and whoever waits for it. ``droppable``: pointless once nobody waits for it."""
 
     command: Any
     future: asyncio.Future[Any]
     submitted_at: float
-    weight: int
     droppable: bool
 
 
@@ -113,8 +112,8 @@ class Writer:
         if batch and self._clock.monotonic() - batch[0].submitted_at > OLDEST:
             raise Deferred(451, "4.3.0", "storing mail takes too long now, try again later")
 
-    def submit(self, command: Any, *, weight: int = 0, client: bool = False) -> asyncio.Future[Any]:
-        """Hand over a command; await the result of its commit.
+    def submit(self, command: Any, *, client: bool = False) -> asyncio.Future[Any]:
+        """Hand over a command (with its ``weight`` in bytes); await the result of its commit.
 
         ``client``: on behalf of an SMTP client: refused when too many wait, and not begun once nobody waits for it.
         The future raises Deferred (452 4.3.1 or 451 4.3.0); so does this.
@@ -122,7 +121,7 @@ class Writer:
         if self._closing or self.ended.done() or (client and self._waiting.qsize() >= MAX_WAITING):
             raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.put(_Entry(command, future, self._clock.monotonic(), weight, client))
+        self._waiting.put(_Entry(command, future, self._clock.monotonic(), client))
         return future
 
     # --- in the thread ---
@@ -168,7 +167,7 @@ class Writer:
         while entry is not None:
             if not (entry.droppable and entry.future.cancelled()):
                 batch.append(entry)
-                weight += entry.weight
+                weight += entry.command.weight
             if len(batch) >= MAX_BATCH or weight >= MAX_BATCH_BYTES:
                 return batch, False
             try:
@@ -215,6 +214,7 @@ class Writer:
                 fault = self._store.fault(error)
                 if fault is Fault.FATAL:
                     raise
+                events.commit_failed(error, 1)
                 self._tell(self._refuse, batch[place:] if fault is Fault.BUSY else [entry], fault, error)
                 if fault is Fault.BUSY:
                     return
