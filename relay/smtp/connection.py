@@ -95,7 +95,7 @@ class Connection:
 
     async def _greet(self, host: str, local_hostname: str, tls: Policy) -> None:
         self.banner = (await self._hear(Stage.BANNER, cast("_Question", self._wire.greeted))).reply
-        if not self.banner.positive:
+        if not _accepted(self.banner):
             raise await self._refused(Stage.BANNER, self.banner)
         await self._ehlo(local_hostname)
         if tls == "none":
@@ -105,7 +105,7 @@ class Connection:
                 raise Failure(Stage.STARTTLS, Kind.TLS, "STARTTLS is not offered, and [delivery] tls is verify")
             return
         reply = (await self._ask(Stage.STARTTLS, b"STARTTLS\r\n")).reply
-        if reply.positive:
+        if _accepted(reply):
             try:
                 await self._wire.start_tls(client_context(tls), host.strip("[]").rstrip("."))
                 await self._ehlo(local_hostname)
@@ -121,12 +121,13 @@ class Connection:
 
     async def _ehlo(self, local_hostname: str) -> None:
         lines = await self._ask(Stage.EHLO, command_line(f"EHLO {local_hostname}"))
-        self._pipeline.offers = offers_of(lines.lines)
+        offers = offers_of(lines.lines)
         if lines.reply.permanent:  # RFC 5321 3.2: an old server, which may still know HELO
             lines = await self._ask(Stage.EHLO, command_line(f"HELO {local_hostname}"))
-            self._pipeline.offers = Offers()
-        if not lines.reply.positive:
+            offers = Offers()
+        if not _accepted(lines.reply):
             raise await self._refused(Stage.EHLO, lines.reply)
+        self._pipeline.offers = offers
 
     async def _refused(self, stage: Stage, reply: Reply) -> Failure:
         """The primary won't have us; it is told goodbye all the same, since some count those who just hang up."""
@@ -192,7 +193,7 @@ class Connection:
         """
         envelope = Envelope(NULL_SENDER, (Recipient(address),))
         stage, reply = Stage.MAIL, (await self._ask(Stage.MAIL, mail_command(envelope, self.offers, None))).reply
-        if reply.positive:
+        if _accepted(reply):
             command = rcpt_command(envelope.recipients[0], self.offers)
             stage, reply = Stage.RCPT, (await self._ask(Stage.RCPT, command)).reply
             await self.reset()
@@ -201,7 +202,7 @@ class Connection:
     async def reset(self) -> None:
         """RSET: proof that the session still lives. For an idle connection. Raises Failure."""
         reply = (await self._ask(Stage.RSET, b"RSET\r\n")).reply
-        if not reply.positive:
+        if not _accepted(reply):
             failure = Failure(Stage.RSET, Kind.PROTOCOL, f"RSET was refused: {reply}", reply)
             self._wire.fail(failure)
             raise failure
@@ -229,6 +230,11 @@ class Connection:
         lines, seconds = await question.answer
         self.timings.append(Timing(stage, seconds))
         return lines
+
+
+def _accepted(reply: Reply) -> bool:
+    """2xx: outside DATA there is no other yes (RFC 5321 4.2.1)."""
+    return 200 <= reply.code < 300
 
 
 class _Question:

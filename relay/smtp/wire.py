@@ -24,6 +24,12 @@ from typing import Protocol, cast
 from relay.smtp.dialogue import Garbage, Lines, ReplyParser
 from relay.smtp.failure import Failure, Kind, Stage, closed, timed_out
 
+TLS_TIMEOUT = 60.0
+"""Seconds for a handshake, at most: mail waits for it, and may go in plain text afterwards."""
+
+QUIT_TIMEOUT = 30.0
+"""Seconds for the reply to QUIT, at most: nothing depends on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -31,7 +37,7 @@ class Timeouts:
 
     connect: float = 30.0
     reply: float = 300.0
-    """For each reply that has no time of its own here; QUIT waits for 30 s at most, nothing hangs on it."""
+    """For each reply that has no time of its own here."""
     block: float = 180.0
     """How long the content may stand still while it is sent."""
     end_of_data: float = 600.0
@@ -43,13 +49,13 @@ class Timeouts:
             case Stage.END_OF_DATA:
                 return self.end_of_data
             case Stage.QUIT:
-                return min(self.reply, 30.0)
+                return min(self.reply, QUIT_TIMEOUT)
             case _:
                 return self.reply
 
     @property
     def shortest(self) -> float:
-        return min(self.reply, self.block, self.end_of_data, 30.0)
+        return min(self.reply, self.block, self.end_of_data, QUIT_TIMEOUT)
 
 
 class Owner(Protocol):
@@ -253,9 +259,10 @@ class Wire(asyncio.Protocol):
         """Go on encrypted. Raises Failure; the connection is of no more use then."""
         if self.failure is not None:  # something came along behind the 220 (RFC 3207 4.2)
             raise Failure(Stage.STARTTLS, Kind.TLS, f"instead of a TLS handshake {self.failure}")
+        timeout = min(self._timeouts.reply, TLS_TIMEOUT)
         try:
             transport = await self._loop.start_tls(
-                self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=self._timeouts.reply
+                self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=timeout
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             failure = Failure(Stage.STARTTLS, Kind.TLS, f"the TLS handshake failed: {error or type(error).__name__}")

@@ -108,7 +108,9 @@ class Session:
                 else:
                     self.transport.resume_reading()
             case "MAIL" if match := COMMAND.match(line):
-                if await self.answer(primary.on_mail, match["address"], usual=b"250 2.1.0 Ok\r\n"):
+                if self.sender is not None:
+                    await self.send(b"503 5.5.1 Nested MAIL\r\n")
+                elif await self.answer(primary.on_mail, match["address"], usual=b"250 2.1.0 Ok\r\n"):
                     self.sender = match["address"]
                     self.mail_parameters = _parameters(match["parameters"])
             case "RCPT" if match := COMMAND.match(line):
