@@ -6,17 +6,25 @@ import asyncio
 import time
 from pathlib import Path
 
+from sqlalchemy import update
+
 from relay.appliances import facts, store
 from relay.appliances.facts import Health
 from relay.appliances.model import Primary
 from relay.appliances.pulse import Reach
+from relay.cluster.lease import register
+from relay.cluster.tables import owners
 from relay.mail import Reply
 from relay.settings import Watch
+from relay.watch.prober import TARDY
+from relay.watch.watcher import BEAT
 from tests.integration.watch.watching import PATIENT, QUICK, answered, watching
 from tests.support.dns_stub import DnsStub
 from tests.support.primary import HANG, ScriptedPrimary
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
+
+ABOUT = {"hostname": "", "version": "", "listeners": [], "drift": 0.0, "isolated": ""}
 
 
 async def test_a_primary_that_answers_is_up(tmp_path: Path) -> None:
@@ -224,6 +232,41 @@ async def test_a_restart_goes_on_from_what_is_known(tmp_path: Path) -> None:
         async with watching(tmp_path) as node:
             await node.reaches(Reach.YES, alive)
             assert (node.written(alive), node.written(dead)) == before
+
+
+async def test_the_heartbeat_stops_when_a_probe_hangs(tmp_path: Path) -> None:
+    """Nobody is proven up by old probes: ten seconds after the last that kept its schedule that is over."""
+    async with watching(tmp_path) as node, ScriptedPrimary() as primary:
+        acme = await node.add("acme", primary)
+        await node.becomes(Health.UP, acme)
+
+        def proven() -> bool:
+            return node.pulse.fresh(acme.id, node.clock.monotonic())
+
+        node.ahead += 11.0
+        await eventually(proven)
+        primary.on_banner = HANG
+        seen = primary.connections
+        await eventually(lambda: primary.connections > seen)
+        await asyncio.sleep(TARDY)
+        node.ahead += 11.0
+        await asyncio.sleep(BEAT + 0.2)
+        assert not proven()
+        assert node.health(acme).state is Health.UP
+
+
+async def test_only_the_owner_writes(tmp_path: Path) -> None:
+    """A node that was robbed of an appliance without noticing leaves the facts to the new owner."""
+    async with watching(tmp_path, PATIENT) as node, ScriptedPrimary() as primary:
+        acme, other = await node.add("acme", primary), await node.add("other", primary)
+        await node.becomes(Health.UP, acme, other)
+        with node.db.write() as connection:
+            register(connection, "two", "x", 0.0, **ABOUT)
+            connection.execute(update(owners).where(owners.c.appliance_id == acme.id).values(node="two"))
+        await primary.stop()
+        node.pulse.suspect(other.id)
+        await node.becomes(Health.DOWN, other)
+        assert node.written(acme).state is Health.UP
 
 
 async def test_a_name_that_cannot_be_looked_up_is_unknown_and_not_down(tmp_path: Path) -> None:

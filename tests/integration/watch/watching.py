@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ class Watching:
     """The parts of a node that watch, and what they made of it."""
 
     def __init__(self, folder: Path, settings: Watch, resolver: str) -> None:
-        self.clock = Clock()
+        self.ahead = 0.0
+        """Seconds that this node's clock is ahead of the machine's."""
+        self.clock = Clock(lambda: time.time() + self.ahead, lambda: time.monotonic() + self.ahead)
         self.db = make_database(folder)
         self.directory = Directory(self.db)
         self.pulse = Pulse()

@@ -157,7 +157,7 @@ def test_a_return_with_4xx_alone_is_delayed_until_it_says_yes() -> None:
     assert (second.fact.state, second.reach) == (Health.DELAYED, Reach.CANARY)
     assert "421 4.3.2" in second.fact.reason
     again = decide(second.fact, seen(DEAD, BUSY, BUSY, BUSY), now=2000.0)
-    assert again.fact == second.fact
+    assert again == second
     willing = decide(second.fact, seen(DEAD, BUSY, BUSY, OK))
     assert (willing.fact.state, willing.reach) == (Health.UP, Reach.YES)
 
