@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from relay.errors import RelayError
 from relay.mail import Reply
 
 registry = CollectorRegistry()
@@ -88,9 +89,13 @@ def reload_refused(reason: str) -> None:
 
 
 def fault(where: str, error: BaseException) -> None:
-    """Something unexpected, survived; ``where`` is one of a few fixed words (it is a label)."""
+    """Something unexpected, survived; ``where`` is one of a few fixed words (it is a label).
+
+    What has words of its own (RelayError) needs no traceback.
+    """
     _faults.labels(where).inc()
-    _log.error("fault", where=where, error=f"{type(error).__name__}: {error}", exc_info=error)
+    where_from = None if isinstance(error, RelayError) else error
+    _log.error("fault", where=where, error=f"{type(error).__name__}: {error}", exc_info=where_from)
 
 
 def loop_delayed(seconds: float) -> None:
@@ -113,14 +118,13 @@ _accepted = _counter("accepted_total", "Recipients accepted", "domain")
 _accepted_bytes = _counter("accepted_bytes_total", "Content bytes accepted")
 _refused = _counter("refused_total", "Commands refused at the edge", "domain", "reason")
 _connections = _gauge("connections", "SMTP sessions open")
+_arriving = _gauge("arriving_bytes", "Bytes held of messages that are on their way in")
 
 
-def session_opened() -> None:
-    _connections.inc()
-
-
-def session_closed() -> None:
-    _connections.dec()
+def sessions(count: int, arriving: int) -> None:
+    """How many are open, and how many bytes of content they hold."""
+    _connections.set(count)
+    _arriving.set(arriving)
 
 
 def accepted(message: int, sender: str, recipients: dict[str, int], size: int, client: str) -> None:
@@ -201,6 +205,11 @@ def outcome_unknown(appliance: str, message: int) -> None:
     """The connection was lost between the final dot and its reply (RFC 1047): a duplicate is possible."""
     _outcomes.labels(appliance, "unknown").inc()
     _log.warning("outcome unknown, will be tried again", appliance=appliance, id=message)
+
+
+def died_sending(messages: int) -> None:
+    """The process before this one died while it was sending; the messages are watched from now on."""
+    _log.warning("died while sending, a message that repeats it is held", messages=messages)
 
 
 def drain_began(appliance: str, waiting: int) -> None:
