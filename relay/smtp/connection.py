@@ -159,11 +159,6 @@ class Connection:
         """Such as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty in plain text."""
         return self._wire.cipher
 
-    @property
-    def unfinished(self) -> int:
-        """Messages submitted that have no result yet."""
-        return self._pipeline.unfinished
-
     async def room(self, depth: int = DEPTH) -> None:
         """Wait until fewer than ``depth`` messages are unfinished; the default keeps the connection busy."""
         await self._pipeline.room(depth)

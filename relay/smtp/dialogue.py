@@ -73,6 +73,8 @@ class ReplyParser:
         found: list[Lines | Garbage] = []
         for line in lines:
             self._size += len(line) + 1
+            if self._size > MAX_REPLY:
+                break
             match = _LINE.fullmatch(line.removesuffix(b"\r"))
             if match is None:
                 found.append(Garbage(f"no SMTP reply: {_printable(line[:80])!r}"))
@@ -83,8 +85,6 @@ class ReplyParser:
                 found.append(Lines(int(code), tuple(self._lines)))
                 self._lines.clear()
                 self._size = 0
-            elif self._size > MAX_REPLY:
-                break
         if self._size + len(self._rest) > MAX_REPLY:
             found.append(Garbage(f"a reply of more than {MAX_REPLY} octets"))
         return found

@@ -264,8 +264,9 @@ class Wire(asyncio.Protocol):
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=timeout
             )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            failure = Failure(Stage.STARTTLS, Kind.TLS, f"the TLS handshake failed: {error or type(error).__name__}")
+        except (OSError, ValueError) as error:  # what ssl raises is an OSError; a host that is no name, a ValueError
+            said = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+            failure = Failure(Stage.STARTTLS, Kind.TLS, f"the TLS handshake failed: {said}")
             self.fail(failure)
             raise failure from error
         if self.failure is not None or transport is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,6 +154,8 @@ async def test_a_dead_address_costs_a_moment() -> None:
             )
             assert connection.peer == ("127.0.0.1", primary.port)
             await connection.quit()
+            # Nobody is left behind who still waits for the silent one.
+            await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
 async def test_every_address_is_dead() -> None:
@@ -179,6 +182,19 @@ async def test_a_silent_address_is_given_up_in_time() -> None:
             await connect(port, connect_timeout=0.3)
         assert (caught.value.stage, caught.value.kind) == (Stage.CONNECT, Kind.TIMEOUT)
         assert str(caught.value) == "no connection within 0.3 s"
+
+
+async def test_running_out_of_sockets_says_nothing_about_the_primary() -> None:
+    """When there is no socket left, that is our own failure and is called so."""
+    async with ScriptedPrimary() as primary:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(Failure) as caught:
+                await connect(primary)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert (caught.value.stage, caught.value.kind) == (Stage.CONNECT, Kind.LOCAL)
 
 
 async def test_a_cancelled_opening_leaves_nothing_behind() -> None:

@@ -98,6 +98,17 @@ async def test_broken_tls_leaves_plain_text(fault: str) -> None:
         assert not primary.messages[0].tls
 
 
+async def test_a_host_that_is_no_name_leaves_plain_text(tmp_path: Path) -> None:
+    """A host whose name can't stand in a handshake gets its mail in plain text."""
+    async with ScriptedPrimary() as primary:
+        primary.tls = certificate(tmp_path, "primary.test").context()
+        connection = await Connection.open(
+            f"{'long' * 20}.test", primary.port, addresses=["127.0.0.1"], local_hostname="relay.test"
+        )
+        assert "the TLS handshake failed" in str(connection.tls_failure)
+        await connection.quit()
+
+
 async def test_tls_that_breaks_after_the_handshake_leaves_plain_text(tmp_path: Path) -> None:
     """A primary that shakes hands and is then silent gets its mail in plain text."""
     async with ScriptedPrimary() as primary:

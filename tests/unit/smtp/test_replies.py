@@ -102,11 +102,16 @@ def test_any_bytes_are_heard_the_same_in_pieces(stream: bytes, size: int) -> Non
 
 @pytest.mark.parametrize(
     "piece",
-    [b"250-" + b"x" * 60 + b"\r\n", b"x" * 1000, b"250 " + b"x" * (2 * MAX_REPLY)],
-    ids=["endless lines", "an endless line", "a line at once"],
+    [
+        b"250-" + b"x" * 60 + b"\r\n",
+        b"x" * 1000,
+        b"250 " + b"x" * (2 * MAX_REPLY) + b"\r\n",
+        b"250-" + b"x" * MAX_REPLY + b"\r\n250 Ok\r\n",
+    ],
+    ids=["endless lines", "an endless line", "one line at once", "several lines at once"],
 )
 def test_bounds_a_reply(piece: bytes) -> None:
-    """A reply that doesn't end is given up at 64 KiB."""
+    """A reply of more than 64 KiB is given up, whether it comes at once or never ends."""
     parser = ReplyParser()
     found: list[Lines | Garbage] = []
     fed = 0
