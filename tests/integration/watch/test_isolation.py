@@ -54,6 +54,18 @@ async def test_one_of_three_is_called_down_without_delay(tmp_path: Path) -> None
         assert [node.written(one).state for one in others] == [Health.UP] * 2
 
 
+async def test_old_outages_cast_no_doubt_on_a_new_one(tmp_path: Path) -> None:
+    """Three customers who lose their appliances one after the other are all called down."""
+    async with watching(tmp_path, PATIENT) as node, primaries(3) as hosts:
+        all_of_them = [await node.add(f"appliance{number}", host) for number, host in enumerate(hosts)]
+        await node.becomes(Health.UP, *all_of_them)
+        for appliance, host in zip(all_of_them, hosts, strict=True):
+            await host.stop()
+            node.pulse.suspect(appliance.id)
+            await node.becomes(Health.DOWN, appliance)
+        assert isolation(node) == ""
+
+
 async def test_a_reference_host_settles_it(tmp_path: Path) -> None:
     """Where a reference host answers, any number of appliances can be down."""
     async with ScriptedPrimary() as reference, primaries(3) as hosts:
