@@ -35,11 +35,12 @@ WAITING_LIMIT = 900.0
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the probes of one endpoint have shown: ``failures`` and ``successes`` in a row (4xx counts with these), the
-    first of the failures, the last failure, the last answer that was none, and what was last offered."""
+    first of either, the last failure, the last answer that was none, and what was last offered."""
 
     failures: int = 0
     successes: int = 0
     failing_since: float | None = None
+    answering_since: float | None = None
     failure: str = ""
     answer: Answer | None = None
     offers: Offers | None = None
@@ -55,11 +56,12 @@ def note(seen: Seen, answer: Answer, now: float) -> Seen:
         case Said.NOTHING:
             return seen
         case Said.FAILURE:
-            return Seen(seen.failures + 1, 0, seen.failing_since or now, answer.text, seen.answer, seen.offers)
+            return Seen(seen.failures + 1, 0, seen.failing_since or now, None, answer.text, seen.answer, seen.offers)
         case Said.REFUSED:
-            return Seen(0, 0, None, "", answer, seen.offers)
+            return Seen(0, 0, None, None, "", answer, seen.offers)
         case _:
-            return Seen(0, seen.successes + 1, None, "", answer, answer.offers or seen.offers)
+            offers = answer.offers or seen.offers
+            return Seen(0, seen.successes + 1, None, seen.answering_since or now, "", answer, offers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +108,26 @@ def judge(
         return Verdict(_delayed(fact, REFUSED, _text(answering), now), Reach.NO)
     if not flowing and not any(seen.successes >= settings.up_after for seen in willing):
         return Verdict(fact, Reach.CANARY)
+    since = now if flowing else _answering_since(current, willing, settings, now)
 
     if view.refusal:
         return Verdict(_delayed(fact, REFUSED, f"at MAIL: {view.refusal}", now), Reach.NO)
     if not any(seen.answer and seen.answer.said is Said.OK for seen in willing):
         if flowing and not fact.reason.startswith(UNWILLING):
             return Verdict(fact, Reach.YES)  # too many connections, perhaps our own: what is deferred will tell
-        return Verdict(_delayed(fact, UNWILLING, _text(willing), now), Reach.CANARY)
+        return Verdict(_delayed(fact, UNWILLING, _text(willing), since), Reach.CANARY)
     if trouble := _trouble(view, now, began):
-        return Verdict(_delayed(fact, *trouble, now), Reach.YES)
+        return Verdict(_delayed(fact, *trouble, since), Reach.YES)
     if current.state is Health.UP:
         return Verdict(fact, Reach.YES)
-    return Verdict(dataclasses.replace(fact, state=Health.UP, reason=_text(willing), since=now), Reach.YES)
+    return Verdict(dataclasses.replace(fact, state=Health.UP, reason=_text(willing), since=since), Reach.YES)
+
+
+def _answering_since(current: HealthFact, willing: Sequence[Seen], settings: Watch, now: float) -> float:
+    """When an appliance came back: with the first of the answers in a row, not with the one that proved it. The canary
+    went out in between, and what it was told is what this return has brought."""
+    begun = (seen.answering_since or now for seen in willing if seen.successes >= settings.up_after)
+    return min((since for since in begun if since > current.since), default=now)
 
 
 def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
@@ -131,13 +141,13 @@ def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
     return None
 
 
-def _delayed(fact: HealthFact, word: str, text: str, now: float) -> HealthFact:
-    """``fact`` as delayed. While the kind of trouble is the same, so is the text: figures that move are no news."""
+def _delayed(fact: HealthFact, word: str, text: str, since: float) -> HealthFact:
+    """``fact`` as delayed, if it wasn't before: ``since`` then. While the kind of trouble is the same, so is the text: figures that move are no news."""
     if fact.state is Health.DELAYED:
         if fact.reason.startswith(f"{word}: "):
             return fact
         return dataclasses.replace(fact, reason=f"{word}: {text}")
-    return dataclasses.replace(fact, state=Health.DELAYED, reason=f"{word}: {text}", since=now)
+    return dataclasses.replace(fact, state=Health.DELAYED, reason=f"{word}: {text}", since=since)
 
 
 def _text(endpoints: Sequence[Seen]) -> str:

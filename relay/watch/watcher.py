@@ -280,7 +280,7 @@ class Watcher:
             numbers, self._unwritten = self._unwritten, set()
             changes = {number: self._watched[number].fact for number in numbers if number in self._watched}
             try:
-                await self._db.change(self._store, changes)
+                stored = await self._db.change(self._store, changes)
                 await self._directory.refresh()
             except Exception as error:
                 events.fault("watch", error)
@@ -288,17 +288,24 @@ class Watcher:
                 await asyncio.sleep(RETRY)
                 self._dirty.set()
                 continue
-            for number, fact in changes.items():
+            for number in stored:
                 if watched := self._watched.get(number):
+                    fact = changes[number]
                     before, watched.written = watched.written, fact
                     self._settle(number, watched.fact)  # it may have changed again in the meantime
                     if (fact.state, fact.reason) != (before.state, before.reason):
                         events.health_changed(watched.appliance.name, str(before.state), str(fact.state), fact.reason)
 
-    def _store(self, connection: Connection, changes: Mapping[int, HealthFact]) -> None:
-        for number, fact in changes.items():
-            if self._node.holds(connection, number):
-                facts.set_health(connection, number, fact)
+            if refused := changes.keys() - set(stored):  # robbed, as we shall hear; or our lease has just been renewed
+                self._unwritten |= refused
+                asyncio.get_running_loop().call_later(RETRY, self._dirty.set)
+
+    def _store(self, connection: Connection, changes: Mapping[int, HealthFact]) -> list[int]:
+        """The appliances that are still ours, and so written."""
+        held = [number for number in changes if self._node.holds(connection, number)]
+        for number in held:
+            facts.set_health(connection, number, changes[number])
+        return held
 
     async def _beat(self) -> None:
         """Vouch for those that are up and whose probes keep their schedule (``pulse.fresh``)."""
