@@ -224,13 +224,12 @@ class Wire(asyncio.Protocol):
         self.resume_writing()
 
     def close(self) -> None:
-        """End the connection after what is still to be written; whoever waits for a reply hears that we closed it."""
-        self._flush()
+        """End the connection; whoever waits for a reply hears that we did."""
         stage = self._expected[0][0] if self._expected else Stage.QUIT
-        self._end(Failure(stage, Kind.CLOSED, "we closed the connection"), at_once=False)
+        self._end(Failure(stage, Kind.CLOSED, "we closed the connection"), at_once=bool(self._expected))
 
     def fail(self, failure: Failure) -> None:
-        """End the connection at once, because of ``failure``."""
+        """End the connection, because of ``failure``."""
         self._end(failure, at_once=True)
 
     def _end(self, failure: Failure, *, at_once: bool) -> None:
@@ -242,7 +241,7 @@ class Wire(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if at_once:
-            self._transport.abort()
+            self._transport.abort()  # what is still unwritten could wait for ever for a primary that doesn't read
         else:
             self._transport.close()
         self.resume_writing()

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -263,6 +264,39 @@ async def test_closing_answers_everybody() -> None:
         assert second.untried
         assert third.untried
         await eventually(lambda: primary.open_connections == 0)
+
+
+async def test_closing_does_not_wait_for_a_primary_that_does_not_read() -> None:
+    """A connection closed in the middle of content is gone at once, whatever is still unwritten."""
+    closed = asyncio.Event()
+    pulled: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(b"250 Ok\r\n250 Ok\r\n354 Go\r\n")
+        await writer.drain()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await closed.wait()
+
+    def large() -> Iterator[bytes]:
+        for number in range(3200):
+            pulled.append(number)
+            yield b"x" * 65534 + b"\r\n"
+
+    def sockets() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async with raw_server(serve) as port, session(port) as connection:
+        sending = connection.submit(envelope(), large())
+        seen = -1
+        while seen != len(pulled) or not pulled:  # until the network holds no more
+            seen = len(pulled)
+            await asyncio.sleep(0.2)
+        before = sockets()
+        connection.close()
+        assert not (await sending).answers[0].unknown
+        await eventually(lambda: sockets() < before)
+        closed.set()
 
 
 async def test_whoever_waits_for_room_is_let_go_when_the_connection_ends() -> None:
