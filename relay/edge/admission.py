@@ -1,4 +1,4 @@
-"""Who may send what to whom: asked at MAIL, at each RCPT, and when the content is there.
+"""Who may send what to whom: asked at each RCPT, and when the content is there.
 
 Decisions are functions of values; :class:`Admission` gathers those from what the node knows in memory, so that asking
 costs no query. A refusal is :class:`relay.errors.Rejected` or Deferred with the reply in it. Only Gold domains and our
@@ -23,7 +23,7 @@ from relay.edge.parameters import MailParameters
 from relay.edge.received import ROOM
 from relay.errors import Deferred, EdgeError, Rejected
 from relay.recipients.known import Recipients, Verdict
-from relay.settings import Settings
+from relay.settings import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Admission:
 
     def __init__(
         self,
-        settings: Settings,
+        node: Node,
         directory: Directory,
         pulse: Pulse,
         recipients: Recipients,
@@ -86,10 +86,9 @@ class Admission:
         self._waiting = waiting
         self._clock = clock
         self._proof_key = proof_key
-        self._limit = settings.smtp.max_message_size
-        self._has_postmaster = bool(settings.node.postmaster)
-        self._hostname = settings.node.hostname.lower().rstrip(".")
-        self.own_names = frozenset({self._hostname, *(name.lower().rstrip(".") for name in settings.node.mx_names)})
+        self._has_postmaster = bool(node.postmaster)
+        self._hostname = node.hostname.lower().rstrip(".")
+        self.own_names = frozenset({self._hostname, *(name.lower().rstrip(".") for name in node.mx_names)})
         """Host names by which a Received line is known as ours."""
         self.postmaster = Domain(
             0,
@@ -103,11 +102,6 @@ class Admission:
             created_at=0.0,
         )
         """Stands for our own host name: what is routed to it goes to the node's postmaster."""
-
-    def sender(self, asked: MailParameters) -> None:
-        """MAIL. Raises Rejected."""
-        if asked.size is not None and asked.size > self._limit:
-            raise Rejected(552, "5.3.4", f"The message is larger than {self._limit} bytes")
 
     def recipient(self, path: Path, asked: MailParameters) -> Domain:
         """RCPT: the domain that takes the recipient. Raises Rejected, Deferred."""
@@ -134,9 +128,9 @@ class Admission:
         """``name`` if it is a Gold domain's, else nothing: what may be a label in the metrics."""
         return name if self._directory.domain(name) is not None else ""
 
-    def size_limit(self, domains: Iterable[Domain]) -> int:
-        """Bytes that a message for all of these may have."""
-        return int(min([self._limit, *(room(self._directory.health(domain.appliance_id)) for domain in domains)]))
+    def room(self, domains: Iterable[Domain]) -> float:
+        """Bytes that a message may have for the primaries of all of these."""
+        return min((room(self._directory.health(domain.appliance_id)) for domain in domains), default=float("inf"))
 
     def content(self, header: Header) -> None:
         """The end of data. Raises Rejected."""

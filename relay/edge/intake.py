@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay import events
-from relay.edge.content import Content
+from relay.edge.content import END, Content
 from relay.edge.limits import Memory
 from relay.errors import Deferred, EdgeError, Rejected
 from relay.queue.content import PIECE, UPLOAD_ABOVE
@@ -33,7 +33,7 @@ class Intake:
     ``limit``: bytes that a message may have; ``reject_bare``: refuse a bare CR or LF instead of mending it.
     """
 
-    def __init__(self, open_upload: Callable[[], Upload], memory: Memory, limit: int, *, reject_bare: bool) -> None:
+    def __init__(self, open_upload: Callable[[], Upload], memory: Memory, limit: float, *, reject_bare: bool) -> None:
         self._open_upload = open_upload
         self._memory = memory
         self._charged = 0
@@ -58,10 +58,8 @@ class Intake:
         if self._refusal is None:
             try:
                 self._charge(len(self._content) + (PIECE if self._upload else 0))
-                if self._handed_over + len(self._content) > self._limit:
-                    self._check_size(len(self._content) - self._content.stuffing())
-                if not ended and (self._upload or len(self._content) > UPLOAD_ABOVE):
-                    await self._hand_over_what_is_decided()
+                if not ended:
+                    await self._keep_it_small()
             except EdgeError as refusal:
                 self._refusal = refusal
             except Exception as error:
@@ -92,7 +90,13 @@ class Intake:
         if not accepted:
             await self._drop()
 
-    async def _hand_over_what_is_decided(self) -> None:
+    async def _keep_it_small(self) -> None:
+        """Refuse a message that has grown too large; hand over what is decided of one that isn't small."""
+        held = len(self._content)
+        if self._handed_over + held > self._limit:
+            self._check_size(held - self._content.stuffing() - len(END))  # of which a part may be there already
+        if self._upload is None and held <= UPLOAD_ABOVE:
+            return
         if self._upload is None:
             self._upload = self._open_upload()
         piece = self._content.piece()
@@ -114,7 +118,7 @@ class Intake:
 
     def _check_size(self, more: int) -> None:
         if self._handed_over + more > self._limit:
-            raise Rejected(552, "5.3.4", f"The message is larger than {self._limit} bytes")
+            raise Rejected(552, "5.3.4", f"The message is larger than {self._limit:.0f} bytes")
 
     def _check_bare(self) -> None:
         if self._reject_bare and self._content.bare:

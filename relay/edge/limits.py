@@ -15,8 +15,8 @@ class Connections:
     """Sessions that are open. A client is an IPv4 address or an IPv6 network of 64 bits, which one host has whole."""
 
     def __init__(self, most: int, most_per_client: int) -> None:
-        self._most = most
-        self._most_per_client = most_per_client
+        self.most = most
+        self.most_per_client = most_per_client
         self._clients: Counter[str] = Counter()
         self._open = 0
 
@@ -25,10 +25,10 @@ class Connections:
 
     def admit(self, ip: str) -> None:
         """Let one more session in. Raises Deferred, 421 both."""
-        if self._open >= self._most:
+        if self._open >= self.most:
             raise Deferred(421, "4.3.2", "Too many connections, try again later")
         client = _client(ip)
-        if self._clients[client] >= self._most_per_client:
+        if self._clients[client] >= self.most_per_client:
             raise Deferred(421, "4.7.0", "Too many connections from you, try again later")
         self._open += 1
         self._clients[client] += 1
@@ -45,12 +45,12 @@ class Memory:
     """Bytes of messages that are on their way in, over all sessions."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.used = 0
 
     def check(self, size: int) -> None:
         """Raises Deferred, 452, where ``size`` more bytes find no room."""
-        if self.used + size > self._limit:
+        if self.used + size > self.limit:
             raise Deferred(452, "4.3.1", "Out of memory, try again later")
 
     def take(self, size: int) -> None:

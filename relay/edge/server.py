@@ -14,6 +14,7 @@ import socket
 import ssl
 from pathlib import Path
 
+from relay import events
 from relay.appliances.directory import Directory
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
@@ -23,7 +24,7 @@ from relay.edge.session import Session, Shared
 from relay.errors import StartFailed
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
-from relay.settings import Settings, parse_address
+from relay.settings import Settings, Smtp, parse_address
 from relay.tls import server_context
 
 BACKLOG = 1024
@@ -44,13 +45,11 @@ class Edge:
         *,
         proof_key: bytes,
     ) -> None:
-        self._smtp = settings.smtp
-        self._clock = clock
-        admission = Admission(settings, directory, pulse, recipients, queue.bytes_waiting, clock, proof_key)
-        connections = Connections(self._smtp.max_connections, self._smtp.max_connections_per_client)
-        self._shared = Shared(
-            self._smtp, settings.node.hostname, admission, queue, clock, connections, Memory(self._smtp.memory)
-        )
+        smtp, node = settings.smtp, settings.node
+        admission = Admission(node, directory, pulse, recipients, queue.bytes_waiting, clock, proof_key)
+        connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
+        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory))
+        self._shared.empty.set()
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 
@@ -65,20 +64,33 @@ class Edge:
         """How many are open."""
         return len(self._shared.sessions)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """How much is held of messages that are on their way in."""
+        return self._shared.memory.used
+
     async def start(self) -> None:
         """Load the certificate and listen. Raises StartFailed."""
-        self.reload_tls()
+        self._shared.tls = _context(self._shared.smtp)
         try:
-            for listen in self._smtp.listen:
+            for listen in self._shared.smtp.listen:
                 self._servers.append(await self._listen(listen))
         except StartFailed:
             await self.close(0.0)
             raise
         self._make_rounds()
 
-    def reload_tls(self) -> None:
-        """Read the certificate anew; sessions that run keep theirs. Raises StartFailed, and keeps the old one."""
-        self._shared.tls = self._context()
+    def reconfigure(self, smtp: Smtp) -> None:
+        """Take over other settings (but ``listen``), and read the certificate anew; sessions that run keep theirs.
+
+        Raises StartFailed where the certificate doesn't load, and changes nothing.
+        """
+        shared = self._shared
+        shared.tls = _context(smtp)
+        shared.smtp = smtp
+        shared.connections.most = smtp.max_connections
+        shared.connections.most_per_client = smtp.max_connections_per_client
+        shared.memory.limit = smtp.memory
 
     async def close(self, grace: float) -> None:
         """Stop listening; end the sessions within ``grace`` seconds, those with a message on its way last."""
@@ -86,14 +98,19 @@ class Edge:
             self._rounds.cancel()
         for server in self._servers:
             server.close()
-        for session in list(self._shared.sessions):
+        sessions = self._shared.sessions
+        for session in list(sessions):
             session.leave()
-        tasks = {session.task for session in self._shared.sessions}
+        tasks = {session.task for session in sessions}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.sleep(0)
+        for session in list(sessions):
+            session.abort()  # the client doesn't take its last reply
+        await self._shared.empty.wait()
 
     async def _listen(self, listen: str) -> asyncio.Server:
         host, port = parse_address(listen)
@@ -108,14 +125,16 @@ class Edge:
             hint = "; is another node running?" if error.errno == errno.EADDRINUSE else ""
             raise StartFailed(f"can't listen on {listen}: {why}{hint}") from error
 
-    def _context(self) -> ssl.SSLContext | None:
-        if not self._smtp.tls_certificate:
-            return None
-        return server_context(Path(self._smtp.tls_certificate), Path(self._smtp.tls_key))
-
     def _make_rounds(self) -> None:
-        """End the sessions that wait too long. One timer for all costs less than a timer each."""
-        now = self._clock.monotonic()
+        """Look after the sessions: end those that wait too long. One timer for all costs less than a timer each."""
+        now = self._shared.clock.monotonic()
+        events.sessions(self.sessions, self.bytes_in_flight)
         for session in list(self._shared.sessions):
             session.look_at_the_clock(now)
-        self._rounds = asyncio.get_running_loop().call_later(min(1.0, self._smtp.timeout / 10), self._make_rounds)
+        self._rounds = asyncio.get_running_loop().call_later(
+            min(1.0, self._shared.smtp.timeout / 10), self._make_rounds
+        )
+
+
+def _context(smtp: Smtp) -> ssl.SSLContext | None:
+    return server_context(Path(smtp.tls_certificate), Path(smtp.tls_key)) if smtp.tls_certificate else None

@@ -13,6 +13,7 @@ import itertools
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 from relay import events
 from relay.appliances.model import Domain
@@ -57,7 +58,10 @@ REASONS = {
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """What the sessions of a node share. ``tls``: None where STARTTLS isn't offered; read at each EHLO."""
+    """What the sessions of a node share. ``smtp``, ``tls``: as they are now; None where STARTTLS isn't offered.
+
+    ``empty``: set while there is no session.
+    """
 
     smtp: Smtp
     hostname: str
@@ -68,6 +72,7 @@ class Shared:
     memory: Memory
     tls: ssl.SSLContext | None = None
     sessions: set[Session] = field(default_factory=set)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -113,18 +118,19 @@ class Session(Wire):
             self.shared.connections.admit(self.ip)
         except Deferred as refusal:
             self.note(refusal.reply, "connect")
-            assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream's
-            transport.write(line(refusal.reply))
-            transport.close()
+            link = cast(asyncio.Transport, transport)
+            link.write(line(refusal.reply))
+            link.close()
             return
         self.shared.sessions.add(self)
-        events.session_opened()
+        self.shared.empty.clear()
         super().connection_made(transport)
 
     def closed(self) -> None:
         self.shared.sessions.discard(self)
+        if not self.shared.sessions:
+            self.shared.empty.set()
         self.shared.connections.release(self.ip)
-        events.session_closed()
 
     def note(self, reply: Reply, verb: str) -> None:
         path, self._about = self._about, None
@@ -169,7 +175,8 @@ class Session(Wire):
         path = self._about = parse_sender(arg or "")
         asked = mail_parameters(path.parameters)
         _check_utf8(path, asked)
-        self.shared.admission.sender(asked)
+        if asked.size is not None and asked.size > self.shared.smtp.max_message_size:
+            raise Rejected(552, "5.3.4", f"The message is larger than {self.shared.smtp.max_message_size} bytes")
         self.shared.queue.check()
         self.shared.memory.check(min(asked.size or 0, UPLOAD_ABOVE))
         self.mail.sender, self.mail.asked = path.address, asked
@@ -247,7 +254,7 @@ class Session(Wire):
     async def _take(self, mail: Transaction) -> None:
         """Read the message to its end, and have it stored."""
         shared = self.shared
-        limit = shared.admission.size_limit([domain for domain, _ in mail.routes.values()])
+        limit = min(shared.smtp.max_message_size, shared.admission.room(domain for domain, _ in mail.routes.values()))
         reject_bare = shared.smtp.bare_newline == "reject"
         intake = Intake(shared.queue.upload, shared.memory, limit, reject_bare=reject_bare)
         accepted = False

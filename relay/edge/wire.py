@@ -16,7 +16,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -96,13 +96,14 @@ class Wire(SMTP):
         self._held_back = False  # the client is made to pause
         self._choked = False  # the client doesn't take our replies
         self._eof = False  # the client sends no more
-        self._lost = False
+        self._lost = False  # there is no connection any more
+        self._over = False  # ... and no task
         self._handle_hooks = {}  # of aiosmtpd, which asks it in each of its commands
 
     # --- called by the transport --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = self.link = transport  # type: ignore[assignment]  # a stream's transport
+        self.transport = self.link = cast(asyncio.Transport, transport)
         self.renew()
         self.task = self.loop.create_task(self._handle_client())
 
@@ -123,6 +124,8 @@ class Wire(SMTP):
         self._eof = self._lost = True
         self._choked = False
         self._wake()
+        if self._over:
+            self.closed()
 
     def pause_writing(self) -> None:
         self._choked = True
@@ -139,9 +142,15 @@ class Wire(SMTP):
         if not self._in_message:
             self._wake()
 
+    def abort(self) -> None:
+        """Cut the connection, whatever the client hasn't taken yet."""
+        self.link.abort()
+
     def look_at_the_clock(self, now: float) -> None:
         """End the session if its client is waited for and has taken too long. ``now``: monotonic seconds."""
-        if self._waiter is not None and (now - self._waits_since > self._timeout or now > self._deadline):
+        if self._over and now > self._deadline:
+            self.abort()
+        elif self._waiter is not None and (now - self._waits_since > self._timeout or now > self._deadline):
             self._expired = True
             self._wake()
 
@@ -204,7 +213,7 @@ class Wire(SMTP):
     # --- the session --------------------------------------------------------------------------------------------------
 
     def closed(self) -> None:
-        """The session is over."""
+        """The session is over and its connection closed; called once."""
 
     def note(self, reply: Reply, verb: str) -> None:
         """A command was refused, or with a ``verb`` that is empty, something that never became one."""
@@ -227,16 +236,16 @@ class Wire(SMTP):
             self.say(line(_STOPPED))
             raise
         finally:
+            self._over = True
             self._close()
-            self.closed()
 
     def _close(self) -> None:
         if self._lost:
+            self.closed()
             return
         self.flush()
         self.link.close()
-        if self.link.get_write_buffer_size():
-            self.loop.call_later(LINGER, self.link.abort)
+        self._deadline = self.clock.monotonic() + LINGER
 
     async def _serve(self) -> None:
         """Answer one command."""
@@ -247,7 +256,8 @@ class Wire(SMTP):
             if command is None:
                 raise Rejected(500, "5.5.1", "No such command")
             verb = name.decode().upper()
-            self._junk += verb not in _MAIL_COMMANDS
+            if verb not in _MAIL_COMMANDS:
+                self._count_junk()
             await command(self, argument.decode().strip(" \t"))
         except EdgeError as refusal:
             self.refuse(refusal, verb)
@@ -265,6 +275,11 @@ class Wire(SMTP):
         self._errors += isinstance(refusal, Rejected) or refusal is FAULT
         self.say(line(refusal.reply))
         self.note(refusal.reply, verb)
+
+    def _count_junk(self) -> None:
+        if self._junk >= MOST_JUNK:
+            raise Ending(_TIRED)
+        self._junk += 1
 
     async def _command_line(self) -> bytes:
         """The next command without its CRLF. Raises Rejected where it is none; Gone, Ending."""
@@ -285,7 +300,7 @@ class Wire(SMTP):
             end = self._input.find(b"\r\n")
         line = bytes(self._input[:end])
         del self._input[: end + 2]
-        if self._errors >= MOST_ERRORS or self._junk >= MOST_JUNK:
+        if self._errors >= MOST_ERRORS:
             raise Ending(_TIRED)
         if end > COMMAND_LIMIT:
             raise Rejected(500, "5.5.2", _TOO_LONG)

@@ -45,6 +45,7 @@ class House:
     recipients: Recipients
     queue: Queue
     edge: Edge
+    settings: Settings
     key: bytes
     accepted: list[int] = field(default_factory=list)
 
@@ -86,8 +87,8 @@ class House:
     async def stored_for(self, appliance_id: int) -> list[Stored]:
         found = []
         for one in await self.queue.due(appliance_id, self.clock.now(), limit=1000):
-            content = await self.queue.content(one.id)
-            received, content = _split(content)
+            octets = await self.queue.content(one.id)
+            received, content = octets[: len(octets) - one.size], octets[len(octets) - one.size :]
             found.append(Stored(one.sender, [due.address for due in one.recipients], received, content, one))
         return found
 
@@ -100,7 +101,7 @@ class House:
                 await client.ask("EHLO client.example")
             yield client
         finally:
-            client.writer.close()
+            client.writer.transport.abort()
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,11 @@ class Client:
 
 @asynccontextmanager
 async def house(
-    folder: Path, *, node: dict[str, Any] | None = None, clock: Clock | None = None, **smtp: Any
+    folder: Path, *, node: dict[str, Any] | None = None, clock: Clock | None = None, key: Any = b"", **smtp: Any
 ) -> AsyncIterator[House]:
-    """An edge with one Gold domain, gold.example; ``smtp``: settings of that section."""
+    """An edge with one Gold domain, gold.example; ``smtp``: settings of that section. ``key``: else the cluster's."""
     settings = Settings(
-        node=Node(name="test", hostname=HOSTNAME, postmaster="post@master.example", **(node or {})),
+        node=Node(**{"name": "test", "hostname": HOSTNAME, "postmaster": "post@master.example", **(node or {})}),
         smtp=Smtp(**{"listen": ["127.0.0.1:0"], **smtp}),
         metrics=Metrics(listen=""),
     )
@@ -184,23 +185,14 @@ async def house(
     accepted: list[int] = []
     queue = Queue(db, clock, "test", on_accept=accepted.extend)
     await queue.start()
-    key = await db.run(secret)
+    key = await db.run(secret) if key == b"" else key
     edge = Edge(settings, directory, queue, pulse, recipients, clock, proof_key=key)
-    await edge.start()
-    made = House(db, clock, directory, pulse, recipients, queue, edge, key, accepted)
+    made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)
     try:
+        await edge.start()
         await made.add_domain("gold.example")
         yield made
     finally:
         await edge.close(5.0)
         await queue.close()
         db.close()
-
-
-def _split(content: bytes) -> tuple[bytes, bytes]:
-    """Our Received line, and what is below it."""
-    end = 0
-    while True:
-        end = content.index(b"\r\n", end) + 2
-        if content[end : end + 1] not in (b" ", b"\t"):
-            return content[:end], content[end:]

@@ -1,0 +1,52 @@
+"""When something breaks in here: a temporary error for the client, nothing half done, the next one served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay import events
+from relay.appliances import proofs
+from tests.integration.edge.house import house
+
+
+def faults(where: str) -> float:
+    return events.registry.get_sample_value("relay_faults_total", {"where": where}) or 0.0
+
+
+async def test_an_unexpected_error_is_a_451(tmp_path: Path) -> None:
+    """It is logged and counted, the transaction is reset, and the client is told neither class nor text."""
+    before = faults("edge")
+    # A cluster secret that was lost: no proof can be looked at.
+    async with house(tmp_path, key=None) as relay, relay.client() as client:
+        await client.ask("MAIL FROM:<a@b.example>")
+        reply = await client.ask(f"RCPT TO:<{proofs.make(b'key', 'gold.example', relay.clock.now())}>")
+        assert reply == "451 4.3.0 Something went wrong here, try again later"
+        assert (await client.ask("RCPT TO:<a@gold.example>")).startswith("503 ")
+        assert (await client.mail(b"x")).startswith("250 ")
+    assert faults("edge") == before + 1
+
+
+async def test_a_queue_that_is_broken_defers(tmp_path: Path) -> None:
+    """A table that is gone, small message or large: 451 at the end of data, none of it taken for commands."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        for table in ("messages", "content"):
+            with relay.db.write() as connection:
+                connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO gone_{table}")
+        for size in (10, 3_000_000):
+            reply = await client.mail(b"NOOP\r\n" * (size // 6))
+            assert reply.startswith("451 4.3.0"), reply
+        assert (await client.ask("NOOP")).startswith("250 ")
+        assert relay.edge.bytes_in_flight == 0
+        for table in ("messages", "content"):
+            with relay.db.write() as connection:
+                connection.exec_driver_sql(f"ALTER TABLE gone_{table} RENAME TO {table}")
+        assert (await client.mail(b"x")).startswith("250 ")
+
+
+async def test_a_queue_that_has_ended_defers_at_mail(tmp_path: Path) -> None:
+    """No message is asked for that can't be stored."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        await client.begin()
+        await relay.queue.close()
+        assert (await client.ask(b"x\r\n.\r\n")).startswith("451 4.3.0")
+        assert (await client.ask("MAIL FROM:<a@b.example>")).startswith("451 4.3.0")

@@ -1,0 +1,121 @@
+"""STARTTLS (RFC 3207)."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from relay.errors import StartFailed
+from tests.integration.edge.house import HOSTNAME, Client, house
+from tests.support.certificates import Certificate, certificate
+from tests.support.waiting import eventually
+
+
+def paths(made: Certificate) -> dict[str, str]:
+    return {"tls_certificate": str(made.certificate), "tls_key": str(made.key)}
+
+
+def trusting(made: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=made.certificate)
+    context.check_hostname = False
+    return context
+
+
+async def test_a_message_comes_encrypted(tmp_path: Path) -> None:
+    """STARTTLS is offered once, EHLO is said anew after it, and the Received line says that TLS was on."""
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+        assert "250-STARTTLS" in (await client.ask("EHLO before.example")).splitlines()
+        assert (await client.ask("MAIL FROM:<before@elsewhere.example>")).startswith("250 ")
+        await client.start_tls(trusting(made))
+        assert (await client.ask("MAIL FROM:<a@b.example>")).startswith("503 5.5.1")
+        assert "STARTTLS" not in await client.ask("EHLO after.example")
+        assert (await client.ask("STARTTLS")).startswith("503 5.5.1")
+        assert (await client.mail(b"x" * 500_000)).startswith("250 2.0.0")
+        assert (await client.ask("QUIT")).startswith("221 ")
+        (stored,) = await relay.stored()
+        assert stored.sender == "sender@elsewhere.example"
+        assert b"from after.example" in stored.received
+        assert b"with ESMTPS id" in stored.received
+        assert len(stored.content) == 500_002
+
+
+async def test_commands_sent_ahead_are_dropped(tmp_path: Path) -> None:
+    """What somebody between us injected in the clear is neither carried out nor answered inside of TLS."""
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+        await client.send(
+            b"STARTTLS\r\nEHLO injected.example\r\nMAIL FROM:<evil@elsewhere.example>\r\nRCPT TO:<a@gold.example>\r\n"
+        )
+        assert (await client.reply()).startswith("220 2.0.0")
+        await client.writer.start_tls(trusting(made))
+        assert (await client.ask("NOOP")).startswith("250 2.0.0")
+        assert (await client.ask("RCPT TO:<a@gold.example>")).startswith("503 5.5.1")
+        assert (await client.ask("MAIL FROM:<a@b.example>")).startswith("503 5.5.1")
+
+
+@pytest.mark.parametrize("nonsense", [b"EHLO in.the.clear\r\n", b"\x16\x03\x01\x00\x04junk", b""])
+async def test_a_handshake_that_fails_ends_the_session(nonsense: bytes, tmp_path: Path) -> None:
+    """A client that doesn't speak TLS after all is cut off, and the relay goes on."""
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay:
+        async with relay.client() as client:
+            assert (await client.ask("STARTTLS")).startswith("220 ")
+            if nonsense:
+                await client.send(nonsense)
+                await client.reader.read()
+            else:
+                client.writer.close()
+        await eventually(lambda: relay.edge.sessions == 0)
+        async with relay.client() as client:
+            assert (await client.mail(b"x")).startswith("250 ")
+
+
+@pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
+async def test_old_tls_is_not_spoken(tmp_path: Path) -> None:
+    """TLS 1.2 is the oldest that works."""
+    made = certificate(tmp_path, HOSTNAME)
+    context = trusting(made)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    async with house(tmp_path, **paths(made)) as relay:
+        async with relay.client() as client:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            await client.start_tls(context)
+        async with relay.client() as client:
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                await client.start_tls(context)
+
+
+async def shown(client: Client) -> bytes:
+    certificate = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    assert isinstance(certificate, bytes)
+    return certificate
+
+
+async def test_a_new_certificate_is_taken_over(tmp_path: Path) -> None:
+    """New sessions get the new one, those that run go on, and one that doesn't load changes nothing."""
+    old, new = certificate(tmp_path, HOSTNAME), certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(old)) as relay, relay.client() as running, relay.client() as before:
+        await running.start_tls(trusting(old))
+        smtp = relay.settings.smtp
+        relay.edge.reconfigure(smtp.model_copy(update=paths(new)))
+        await before.start_tls(trusting(new))
+        with pytest.raises(StartFailed):
+            relay.edge.reconfigure(smtp.model_copy(update={"tls_certificate": str(tmp_path / "missing")}))
+        async with relay.client() as after:
+            await after.start_tls(trusting(new))
+            assert await shown(after) == await shown(before) != await shown(running)
+        assert (await running.ask("EHLO still.here")).startswith("250")
+
+
+async def test_a_certificate_that_does_not_load_stops_the_start(tmp_path: Path) -> None:
+    """Before anything listens."""
+    made = certificate(tmp_path, HOSTNAME)
+    made.certificate.write_text("nonsense")
+    with pytest.raises(StartFailed, match="tls_certificate"):
+        async with house(tmp_path, **paths(made)):
+            pass
