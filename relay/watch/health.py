@@ -142,7 +142,8 @@ def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
 
 
 def _delayed(fact: HealthFact, word: str, text: str, since: float) -> HealthFact:
-    """``fact`` as delayed, if it wasn't before: ``since`` then. While the kind of trouble is the same, so is the text: figures that move are no news."""
+    """``fact`` as delayed, ``since`` then if it wasn't before. While the kind of trouble is the same, so is the text:
+    figures that move are no news."""
     if fact.state is Health.DELAYED:
         if fact.reason.startswith(f"{word}: "):
             return fact

@@ -91,11 +91,17 @@ def test_unknown_becomes_down_without_ever_having_been_up() -> None:
 
 @pytest.mark.parametrize("before", [UNKNOWN, DOWN])
 def test_the_first_success_sends_the_canary_and_the_second_is_up(before: HealthFact) -> None:
-    """One answer changes no health but lets one message out; two in a row make the appliance up from then on."""
+    """One answer changes no health but lets one message out; two in a row make the appliance up, since the first."""
     first = decide(before, seen(DEAD, DEAD, DEAD, OK))
     assert (first.fact.state, first.fact.since, first.reach) == (before.state, before.since, Reach.CANARY)
     second = decide(first.fact, seen(DEAD, DEAD, DEAD, OK, OK), now=777.0)
-    assert (second.fact.state, second.fact.since, second.reach) == (Health.UP, 777.0, Reach.YES)
+    assert (second.fact.state, second.fact.since, second.reach) == (Health.UP, 103.0, Reach.YES)
+
+
+def test_what_answered_all_the_while_is_up_since_its_trouble_ended() -> None:
+    """Where probes were answered also while MAIL was refused, the return isn't older than the trouble."""
+    verdict = decide(delayed("refused: at MAIL: 550 Go away"), seen(OK, OK, OK, at=5.0), now=777.0)
+    assert (verdict.fact.state, verdict.fact.since) == (Health.UP, 777.0)
 
 
 def test_the_way_back_begins_anew_after_a_failure() -> None:
