@@ -6,7 +6,9 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 
 from relay.appliances.model import DEFAULT_LIFETIME
 from relay.appliances.tables import domains, outages
+from relay.queue.model import Waiting
 from relay.queue.states import State
+from relay.queue.sums import Depth
 from relay.queue.tables import HOT, PLACES, depths, messages, numbers, recipients
 
 GRACE = 24 * 3600.0
@@ -23,15 +25,26 @@ def queued_of(appliance_id: int) -> Select[tuple[int, int]]:
     )
 
 
-def oldest(connection: Connection, appliance_id: int, *, undeferred: bool = False) -> float | None:
-    """When the oldest queued message was received; ``undeferred``: of those that no primary has deferred."""
-    query = queued_of(appliance_id).limit(1)
-    if undeferred:
-        query = query.where(recipients.c.next_attempt_at.is_(None))
-    first = connection.execute(query).first()
-    if first is None:
-        return None
-    return connection.execute(select(messages.c.received_at).where(messages.c.id == first.message_id)).scalar()
+def waiting(connection: Connection, appliance_id: int, depth: Depth) -> Waiting:
+    """What waits for an appliance, ``depth`` being how much that is."""
+    queued = queued_of(appliance_id)
+    deferred = select(func.min(recipients.c.next_attempt_at)).where(
+        recipients.c.appliance_id == appliance_id, recipients.c.next_attempt_at.is_not(None)
+    )
+    return Waiting(
+        depth.queued,
+        depth.held,
+        _first_received(connection, queued),
+        _first_received(connection, queued.where(recipients.c.next_attempt_at.is_(None))),
+        connection.execute(deferred).scalar(),
+    )
+
+
+def _first_received(connection: Connection, queued: Select[tuple[int, int]]) -> float | None:
+    """When the first of these recipients' messages was received."""
+    first = queued.limit(1).subquery()
+    query = select(messages.c.received_at).where(messages.c.id == select(first.c.message_id).scalar_subquery())
+    return connection.execute(query).scalar()
 
 
 def oldest_waiting(connection: Connection) -> dict[str, float]:
@@ -39,21 +52,10 @@ def oldest_waiting(connection: Connection) -> dict[str, float]:
     found: dict[str, float] = {}
     queued = select(depths.c.appliance_id, depths.c.domain).group_by(depths.c.appliance_id, depths.c.domain)
     for appliance_id, domain in connection.execute(queued.having(func.sum(depths.c.queued) > 0)).all():
-        first = queued_of(appliance_id).where(recipients.c.domain == domain).limit(1).subquery()
-        oldest = select(messages.c.received_at).where(messages.c.id == select(first.c.message_id).scalar_subquery())
-        received_at = connection.execute(oldest).scalar()
+        received_at = _first_received(connection, queued_of(appliance_id).where(recipients.c.domain == domain))
         if received_at is not None:
             found[domain] = min(received_at, found.get(domain, received_at))
     return found
-
-
-def next_attempt(connection: Connection, appliance_id: int) -> float | None:
-    """The nearest retry time of what a primary deferred."""
-    return connection.execute(
-        select(func.min(recipients.c.next_attempt_at)).where(
-            recipients.c.appliance_id == appliance_id, recipients.c.next_attempt_at.is_not(None)
-        )
-    ).scalar()
 
 
 def last_number(connection: Connection) -> int:

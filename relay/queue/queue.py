@@ -165,14 +165,7 @@ class Queue:
 
     async def waiting(self, appliance_id: int) -> Waiting:
         """What waits for an appliance."""
-        depth = self.depth(appliance_id)
-        return Waiting(
-            depth.queued,
-            depth.held,
-            await self._db.run(backlog.oldest, appliance_id),
-            await self._db.run(backlog.oldest, appliance_id, undeferred=True),
-            await self._db.run(backlog.next_attempt, appliance_id),
-        )
+        return await self._db.run(backlog.waiting, appliance_id, self.depth(appliance_id))
 
     async def last_number(self) -> int:
         """The number of the newest message there ever was, for ``untried_since``."""

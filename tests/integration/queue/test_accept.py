@@ -119,10 +119,10 @@ async def test_a_client_that_goes_while_its_message_is_stored_disturbs_nobody(tm
     async with house(tmp_path) as home:
         with home.db.write_lock:  # so that the commit is under way when its client goes
             gone = asyncio.create_task(home.accept("gone@acme.example"))
-            await asyncio.sleep(0.05)
+            await eventually(lambda: home.queue._writer._in_hand)
             also_gone = asyncio.create_task(home.accept("too@acme.example"))
             stays = asyncio.create_task(home.accept("stays@acme.example"))
-            await asyncio.sleep(0.05)
+            await eventually(lambda: home.queue._writer._waiting.qsize() == 2)
             gone.cancel()
             also_gone.cancel()
             await asyncio.sleep(0)

@@ -63,10 +63,11 @@ async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         found = await home.queue._call(
             lambda connection, _: [
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("synchronous", "journal_mode", "busy_timeout")
             ]
         )
-    assert found == [2, "wal"]
+    assert found == [2, "wal", 10_000]
 
 
 async def test_a_database_that_can_not_keep_the_promise_is_refused(tmp_path: Path) -> None:

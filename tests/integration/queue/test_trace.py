@@ -36,6 +36,7 @@ async def test_a_message_is_found_by_whatever_is_known_of_it(tmp_path: Path) -> 
         assert [one.id for one in trace(home.db, recipient="HERE@acme.example")] == [here]
         assert trace(home.db, recipient="one@acme.example") == []
         assert trace(home.db, recipient="gone@acme.example") == []
+        assert trace(home.db, recipient="delivered") == []
         assert [one.id for one in trace(home.db, message_id="gone@elsewhere.example")] == [gone]
         assert [one.id for one in trace(home.db, message_id="<here@x.example>")] == [here]
         assert [one.id for one in trace(home.db, id=gone)] == [gone]

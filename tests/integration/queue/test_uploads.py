@@ -86,7 +86,7 @@ async def test_a_client_that_goes_while_a_piece_is_stored(tmp_path: Path) -> Non
         upload = home.queue.upload()
         with home.db.write_lock:
             writing = asyncio.create_task(upload.write(BIG[:300_000]))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: home.queue._writer._in_hand)
             writing.cancel()
             await asyncio.sleep(0)
         await upload.abort()
