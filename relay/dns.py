@@ -61,6 +61,7 @@ class Resolver:
         self._resolver.timeout = max(settings.timeout / 2, 0.5)
         self._clock = clock or Clock()
         self._known: dict[tuple[str, str], _Answer] = {}
+        self._queries: set[asyncio.Future[dns.resolver.Answer]] = set()
 
     async def mx(self, domain: str, *, stale: float = 0.0) -> list[Mx]:
         """The MX set, most preferred first; empty where the domain has none or doesn't exist. A null MX (RFC 7505) is
@@ -115,8 +116,13 @@ class Resolver:
 
     async def _query(self, name: str, kind: str) -> tuple[list[Any], float]:
         """The records and their TTL."""
+        # A caller's cancellation doesn't reach it: uvloop leaves a socket open whose creation is cancelled, and its own
+        # time limit ends it soon anyway.
+        query = asyncio.ensure_future(self._resolver.resolve(name, kind, search=False))
+        self._queries.add(query)
+        query.add_done_callback(self._answered)
         try:
-            answer = await self._resolver.resolve(name, kind, search=False)
+            answer = await asyncio.shield(query)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return [], 0.0
         except dns.exception.DNSException as error:
@@ -124,6 +130,11 @@ class Resolver:
         except OSError as error:
             raise LookupFailed(f"{kind} of {name}: {error}") from error
         return list(answer), float(answer.rrset.ttl if answer.rrset is not None else 0)
+
+    def _answered(self, query: asyncio.Future[dns.resolver.Answer]) -> None:
+        self._queries.discard(query)
+        if not query.cancelled():
+            query.exception()  # whoever asked may no longer be there to hear of it
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:

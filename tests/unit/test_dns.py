@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from relay.clock import Clock
@@ -9,6 +12,7 @@ from relay.dns import Mx, Resolver
 from relay.errors import LookupFailed, SettingsError
 from relay.settings import Dns
 from tests.support.dns_stub import DnsStub
+from tests.support.waiting import eventually
 
 ZONE = {
     "acme.test MX": ["20 Relay.Test.", "10 mail.acme.test."],
@@ -105,3 +109,22 @@ def test_a_resolver_that_is_no_address_is_refused() -> None:
     Resolver(Dns(resolvers=["192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "2001:db8::53"]))
     with pytest.raises(SettingsError, match="ns.example"):
         Resolver(Dns(resolvers=["ns.example:53"]))
+
+
+async def test_a_look_up_that_nobody_waits_for_any_more_leaves_nothing_open() -> None:
+    """Cancelled at whatever moment, it ends by itself, and its socket is closed."""
+    async with DnsStub(ZONE) as stub:
+        before = _sockets()
+        for steps in range(12):
+            asked = asyncio.create_task(resolver_for(stub).mx("acme.test"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+        await eventually(lambda: _sockets() == before)
+
+
+def _sockets() -> int:
+    """Open sockets of this process."""
+    links = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()]
+    return sum(link.readlink().name.startswith("socket:") for link in links)
