@@ -28,6 +28,7 @@ from relay.continuity.decide import decide
 from relay.continuity.decision import Decision, Facts, Step
 from relay.continuity.findings import FindingTickets
 from relay.continuity.handback import Handback
+from relay.continuity.progress import Told
 from relay.continuity.readiness import Prover
 from relay.continuity.rounds import Rounds
 from relay.db import Database
@@ -84,7 +85,11 @@ class Controller:
                     events.fault("continuity", error)
                 await self._wait()
         finally:
-            await self._background.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """End the proofs and counts that still run."""
+        await self._background.close()
 
     async def _wait(self) -> None:
         """A tick, or less where the facts change or something has come in."""
@@ -176,7 +181,7 @@ class Controller:
             batch[0][0].next_at = now + RETRY
             return
         for work, done in zip(batch, results, strict=True):
-            self._carried_out(*work, done)
+            self._carried_out(*work, done, now)
 
     def _write(self, connection: Connection, batch: Sequence[Work], now: float) -> list[Done | None]:
         done: list[Done | None] = []
@@ -191,13 +196,15 @@ class Controller:
                 done.append(None)
         return done
 
-    def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None) -> None:
+    def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None, now: float) -> None:
         if done is None:
             case.next_at = NOW  # with the facts as they are then
             return
         case.outage, case.listed = done.outage, case.domain_names
         if Step.BEGIN in decision.steps and done.outage is not None:
             self._background.start(self._count_for(case.appliance.id, done.outage.id))
+        if Step.RETURNED in decision.steps:
+            case.told = Told(now, gathered.waiting, gathered.waiting)  # so says the note
         before, after = gathered.continuity.state, decision.continuity.state
         if after is not before:
             events.continuity_changed(case.appliance.name, before, after, decision.history)

@@ -49,9 +49,10 @@ class Handback:
         """Say in the ticket how far it has come, now and then."""
         for case in cases:
             returned_at = case.returned_at(self._rules, now)
-            counted = case.mark is not None and case.mark[0] == returned_at
-            if not counted or case.untried is None or case.outage is None or case.continuity.priority is None:
+            if returned_at is None or case.outage is None or case.continuity.priority is None:
                 case.told = None
+            elif case.untried is None or case.mark is None or case.mark[0] != returned_at:
+                continue  # not counted yet
             elif case.told is None:
                 case.told = Told(now, case.untried, case.untried)
             elif (news := progress(case.told, case.untried, now)) is not None:
