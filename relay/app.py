@@ -152,7 +152,7 @@ class App:
         if settings.smtp.listen != self.settings.smtp.listen:
             kept.append("smtp listen")
         self.watcher.reconfigure(settings.watch)
-        self.controller.reconfigure(settings.continuity)
+        self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)
         self.warnings.reconfigure(settings.support.calendar())
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in RESTART_ONLY})

@@ -91,6 +91,15 @@ class Controller:
         """End the proofs and counts that still run."""
         await self._background.close()
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Go by these settings from the next tick on: [continuity], and the certificate of [smtp]."""
+        self._rules = settings.continuity
+        for part in (self._rounds, self._handback):
+            part.reconfigure(settings.continuity)
+        self._prover.reconfigure(settings)
+        for case in self._cases.values():
+            case.next_at = case.prove_at = NOW
+
     async def _wait(self) -> None:
         """A tick, or less where the facts change or something has come in."""
         waits = [asyncio.create_task(self._background.done()), asyncio.create_task(self._directory.changed())]

@@ -37,6 +37,9 @@ class Handback:
         self._background = background
         self._turn = asyncio.Semaphore(TOGETHER)
 
+    def reconfigure(self, rules: settings.Continuity) -> None:
+        self._rules = rules
+
     def count_due(self, cases: Iterable[Case], now: float) -> None:
         """Begin the counts that are due; nobody waits for them."""
         for case in cases:

@@ -62,6 +62,10 @@ class Prover:
         self._rates: dict[int, int] = {}
         self._turn = 0
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over what may change while it runs: which proofs are skipped, and the certificate."""
+        self._settings = self._settings.model_copy(update={"continuity": settings.continuity, "smtp": settings.smtp})
+
     def forget(self, appliance_id: int) -> None:
         """It is no longer ours, or gone."""
         self._rates.pop(appliance_id, None)
@@ -98,9 +102,6 @@ class Prover:
         proofs = await asyncio.gather(*(one(name) for name in PROOFS if name not in skipped))
         for condition in {DNS, RECIPIENTS} & skipped:
             findings.update({(domain.name, condition): None for domain in domains})
-        for proof in proofs:
-            if not proof.ok and (proof.name not in before or before[proof.name].ok):
-                events.proof_failed(appliance.name, proof.name, proof.evidence)
         return Round(tuple(proofs), findings)
 
     async def _dns(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from relay import settings
+from relay import events, settings
 from relay.appliances import facts
 from relay.appliances.facts import Health
 from relay.clock import Clock
@@ -42,6 +42,9 @@ class Rounds:
         self._turn = asyncio.Semaphore(TOGETHER)
         self._found: list[tuple[Case, Round]] = []
 
+    def reconfigure(self, rules: settings.Continuity) -> None:
+        self._rules = rules
+
     def start_due(self, cases: Iterable[Case], now: float) -> None:
         """Begin what is due; nobody waits for it."""
         quiet = QUIET_STARTS
@@ -64,6 +67,10 @@ class Rounds:
             await self._db.change(_record, found[start : start + SLICE], self._clock.now())
         del self._found[: len(found)]
         for case, result in found:
+            held = {proof.name for proof in case.proofs if proof.ok}
+            for proof in result.proofs:
+                if not proof.ok and (proof.name in held or not case.proofs):
+                    events.proof_failed(case.appliance.name, proof.name, proof.evidence)
             case.proofs = result.proofs
             case.next_at = case.prove_at = NOW
         return bool(found)
