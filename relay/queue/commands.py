@@ -15,8 +15,12 @@ from typing import Any, ClassVar
 from relay.mail import Recipient
 from relay.queue.content import Piece
 from relay.queue.ledger import Deltas
-from relay.queue.model import Incoming
-from relay.queue.states import Reason, State
+from relay.queue.model import Incoming, Outcome
+from relay.queue.states import WAITING, Reason, State
+from relay.queue.tables import PLACES
+
+Messages = tuple[tuple[int, tuple[tuple[str, Recipient], ...]], ...]
+"""For each message its appliance, and its recipients, each with its Gold domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +28,29 @@ class Accept:
     """A transaction of the edge, ready to be stored; its result is the numbers of its messages.
 
     ``content_id``: of an upload, None for new content. ``pieces``: (place, piece) that are still to be stored.
-    ``messages``: for each an appliance and its recipients, each with its Gold domain.
     """
 
     incoming: Incoming
     content_id: int | None
     pieces: tuple[tuple[int, Piece], ...]
-    messages: tuple[tuple[int, tuple[tuple[str, Recipient], ...]], ...]
+    messages: Messages
 
     @property
     def weight(self) -> int:
         return sum(len(data) for _, (_, data) in self.pieces)
+
+
+def split(incoming: Incoming) -> Messages:
+    """One message for each appliance (more where it has more recipients than one can number)."""
+    appliances: dict[int, list[tuple[str, Recipient]]] = {}
+    for domain, recipients in incoming.routes:
+        group = appliances.setdefault(domain.appliance_id, [])
+        group += [(domain.name, recipient) for recipient in recipients]
+    return tuple(
+        (appliance_id, tuple(group[start : start + PLACES]))
+        for appliance_id, group in appliances.items()
+        for start in range(0, len(group), PLACES)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,29 @@ class Change:
     next_attempt_at: float | None = None
     attempt: bool = False
     outage_id: int | None = None
+
+
+_SOURCES = {
+    State.DELIVERED: WAITING,  # what has happened is recorded, also of what was held while it was in flight
+    State.QUEUED: (State.QUEUED,),
+    State.HELD: (State.QUEUED,),
+}
+
+
+def change_of(outcome: Outcome) -> Change:
+    """What an outcome changes."""
+    reply = f"{outcome.reply}" + (" (outcome unknown)" if outcome.unknown else "")
+    return Change(
+        recipient_id=outcome.recipient_id,
+        sources=_SOURCES[outcome.state],
+        state=outcome.state,
+        at=outcome.at,
+        reason=outcome.reason,
+        # A reply may hold anything; the database holds text.
+        reply=reply.replace("\0", "").encode("utf-8", "replace").decode(),
+        next_attempt_at=outcome.next_attempt_at,
+        attempt=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,27 +17,20 @@ from typing import Any, TypeVar
 from relay import events
 from relay.clock import Clock
 from relay.db import Database
-from relay.errors import Deferred, NotFound, Rejected
+from relay.errors import DatabaseError, Deferred, Rejected
 from relay.queue import backlog, due, housekeeping, proofs, slices
-from relay.queue.commands import Accept, Call, Change, Record
-from relay.queue.content import INLINE, Piece, pack, pack_whole, unpack
+from relay.queue.commands import Accept, Call, Record, change_of, split
+from relay.queue.content import INLINE, Piece, pack, pack_whole
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
-from relay.queue.reader import Reader
+from relay.queue.reader import Reader, piece_ids, read_piece
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.store import SqliteStore
 from relay.queue.sums import Depth, Sums
-from relay.queue.tables import PLACES
 from relay.queue.upload import Upload, Work, remove_orphans
 from relay.queue.writer import Writer
 
 T = TypeVar("T")
-
-_SOURCES = {
-    State.DELIVERED: WAITING,  # what has happened is recorded, also of what was held while it was in flight
-    State.QUEUED: (State.QUEUED,),
-    State.HELD: (State.QUEUED,),
-}
 
 
 class Queue:
@@ -55,11 +48,13 @@ class Queue:
         self._packers = ThreadPoolExecutor(2, "pack")
 
     async def start(self) -> None:
-        """Open the database, and remove what never became mail. Raises DatabaseError, sqlite3.Error."""
-        await self._writer.start()
-        await self._reader.start()
-        now = self._clock.now()
-        await self._call(partial(remove_orphans, self._node, now - 86400))
+        """Open the database, and remove what never became mail. Raises DatabaseError."""
+        try:
+            await self._writer.start()
+            await self._reader.start()
+            await self._call(partial(remove_orphans, self._node, self._clock.now() - 86400))
+        except (sqlite3.Error, Deferred) as error:
+            raise DatabaseError(f"{self._db.path}: {error.__cause__ or error}") from error
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises DatabaseError when the writer ended by itself: the node must end too."""
@@ -102,7 +97,7 @@ class Queue:
         cancelled leaves it open whether the message was stored.
         """
         content_id, pieces = await self._pieces(incoming)
-        command = Accept(incoming, content_id, pieces, _messages(incoming))
+        command = Accept(incoming, content_id, pieces, split(incoming))
         numbers: list[int] = await self._writer.submit(command, client=True)
         return numbers
 
@@ -139,11 +134,8 @@ class Queue:
         Raises NotFound where the message is gone, also half way: what was sent of it must then not be ended as if it
         were whole.
         """
-        for piece_id in await self._reader.read(partial(_piece_ids, message_id)) or [0]:
-            piece = await self._reader.read(partial(_piece, piece_id))
-            if piece is None:
-                raise NotFound(f"message {message_id} is no longer in the queue")
-            yield piece
+        for piece_id in await self._reader.read(partial(piece_ids, message_id)):
+            yield await self._reader.read(partial(read_piece, message_id, piece_id))
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record what happened; on disk when this returns. Again is harmless, and so is what came too late.
@@ -151,7 +143,7 @@ class Queue:
         While nothing can be written it waits and tries again: what has happened must not be forgotten. Raises Deferred
         once the writer has ended.
         """
-        command = Record(tuple(_change(outcome) for outcome in outcomes))
+        command = Record(tuple(change_of(outcome) for outcome in outcomes))
         pause = 0.1
         while True:
             try:
@@ -262,48 +254,5 @@ class Queue:
             events.queue_depth(domain, State.HELD, depth.held)
 
 
-def _messages(incoming: Incoming) -> tuple[tuple[int, tuple[tuple[str, Any], ...]], ...]:
-    """One message for each appliance (more where it has more recipients than one can number)."""
-    appliances: dict[int, list[tuple[str, Any]]] = {}
-    for domain, recipients in incoming.routes:
-        group = appliances.setdefault(domain.appliance_id, [])
-        group += [(domain.name, recipient) for recipient in recipients]
-    return tuple(
-        (appliance_id, tuple(group[start : start + PLACES]))
-        for appliance_id, group in appliances.items()
-        for start in range(0, len(group), PLACES)
-    )
-
-
-def _change(outcome: Outcome) -> Change:
-    reply = f"{outcome.reply}" + (" (outcome unknown)" if outcome.unknown else "")
-    return Change(
-        recipient_id=outcome.recipient_id,
-        sources=_SOURCES[outcome.state],
-        state=outcome.state,
-        at=outcome.at,
-        reason=outcome.reason,
-        # A reply may hold anything; the database holds text.
-        reply=reply.replace("\0", "").encode("utf-8", "replace").decode(),
-        next_attempt_at=outcome.next_attempt_at,
-        attempt=True,
-    )
-
-
 def _due(connection: sqlite3.Connection, **wanted: Any) -> list[Outgoing]:
     return due.due(connection, **wanted)
-
-
-def _piece_ids(message_id: int, connection: sqlite3.Connection) -> list[int]:
-    """The ids of all pieces of a message's content, in order; none where it is gone."""
-    rows = connection.execute(
-        "SELECT c.id FROM messages AS m JOIN content AS c"
-        " ON c.id >= m.content_id * ?1 AND c.id < (m.content_id + 1) * ?1 WHERE m.id = ?2 ORDER BY c.id",
-        (PLACES, message_id),
-    )
-    return [piece_id for (piece_id,) in rows]
-
-
-def _piece(piece_id: int, connection: sqlite3.Connection) -> bytes | None:
-    row = connection.execute("SELECT packed, data FROM content WHERE id = ?", (piece_id,)).fetchone()
-    return None if row is None else unpack(*row)

@@ -29,6 +29,10 @@ SELECT m.id, c.packed, c.data
 FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.id = wanted.value
 CROSS JOIN content AS c ON c.id >= m.content_id * {PLACES} AND c.id < (m.content_id + 1) * {PLACES}
 """  # noqa: S608
+_PIECES = """
+SELECT c.id FROM messages AS m JOIN content AS c ON c.id >= m.content_id * ?1 AND c.id < (m.content_id + 1) * ?1
+WHERE m.id = ?2 ORDER BY c.id
+"""
 
 Work = Callable[[sqlite3.Connection], Any]
 _Wish = tuple[int | Work, "asyncio.Future[Any]"]
@@ -111,7 +115,7 @@ def _answers(connection: sqlite3.Connection, wishes: list[_Wish]) -> list[tuple[
     answers = []
     for wish, future in wishes:
         if isinstance(wish, int):
-            answers.append((future, contents.get(wish, NotFound(f"message {wish} is no longer in the queue"))))
+            answers.append((future, contents[wish] if wish in contents else _gone(wish)))
             continue
         try:
             answers.append((future, wish(connection)))
@@ -125,6 +129,26 @@ def _contents(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, byt
     for message_id, packed, data in connection.execute(_CONTENTS, (json.dumps(list(wanted)),)):
         pieces.setdefault(message_id, []).append(unpack(packed, data))
     return {message_id: b"".join(parts) for message_id, parts in pieces.items()}
+
+
+def piece_ids(message_id: int, connection: sqlite3.Connection) -> list[int]:
+    """The ids of all pieces of a message's content, in order. Raises NotFound where it is gone."""
+    rows = connection.execute(_PIECES, (PLACES, message_id)).fetchall()
+    if not rows:
+        raise _gone(message_id)
+    return [piece_id for (piece_id,) in rows]
+
+
+def read_piece(message_id: int, piece_id: int, connection: sqlite3.Connection) -> bytes:
+    """One of them. Raises NotFound where the message has gone meanwhile."""
+    row = connection.execute("SELECT packed, data FROM content WHERE id = ?", (piece_id,)).fetchone()
+    if row is None:
+        raise _gone(message_id)
+    return unpack(*row)
+
+
+def _gone(message_id: int) -> NotFound:
+    return NotFound(f"message {message_id} is no longer in the queue")
 
 
 def _hand_out(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:

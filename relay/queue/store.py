@@ -30,7 +30,7 @@ SLACK_PAGES = 1000
 """Free pages that stay in the file, to be used again."""
 SLICE_PAGES = 2000
 """Free pages given back at a time: some 15 ms."""
-REFRESH = 1.0
+REFRESH = 0.5
 """Seconds between two looks at what other processes changed and at the size of the WAL."""
 
 _FULL = {
@@ -62,7 +62,7 @@ class SqliteStore:
         self._looked_at = float("-inf")
 
     def open(self) -> None:
-        connection = sqlite3.connect(self._db.path, cached_statements=1024)
+        connection = sqlite3.connect(self._db.path, cached_statements=512)
         prepare(connection)
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._connection = connection

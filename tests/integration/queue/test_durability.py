@@ -70,6 +70,20 @@ async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
     assert found == [2, "wal", 10_000]
 
 
+async def test_a_start_on_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One plain line that names the file and the reason."""
+    monkeypatch.setattr("relay.db.BUSY_TIMEOUT", 0.2)
+    db = make_database(tmp_path)
+    other = sqlite3.connect(db.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    queue = Queue(db, Clock(), "n1", on_accept=lambda ids: None)
+    with pytest.raises(DatabaseError, match=r"relay\.db: database is locked$"):
+        await queue.start()
+    await queue.close()
+    other.close()
+    db.close()
+
+
 async def test_a_database_that_can_not_keep_the_promise_is_refused(tmp_path: Path) -> None:
     """The queue doesn't start on a file whose settings were changed behind our back."""
     db = make_database(tmp_path)

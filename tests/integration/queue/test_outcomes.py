@@ -72,6 +72,18 @@ async def test_a_deferral_waits_for_its_time(tmp_path: Path) -> None:
         assert waiting.oldest_received_at == NOW
 
 
+async def test_a_clock_that_was_set_back_does_not_make_us_deaf(tmp_path: Path) -> None:
+    """After a restart with an earlier time a deferral is recorded like any other, and its retry time holds."""
+    async with house(tmp_path) as home:
+        await home.accept()
+        mail = await home.due()
+        await home.queue.record(outcomes(mail, State.QUEUED, LATER, at=NOW + 86400))
+        await home.queue.record(outcomes(mail, State.QUEUED, LATER, at=NOW, next_attempt_at=NOW + 60))
+        assert await home.due() == []
+        (message,) = await home.due(now=NOW + 60)
+        assert message.attempts == 2
+
+
 async def test_only_the_recipients_that_are_due_are_handed_out(tmp_path: Path) -> None:
     """One delivered, one deferred, one held: the fourth is handed out alone."""
     async with house(tmp_path) as home:
