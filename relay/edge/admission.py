@@ -110,6 +110,8 @@ class Admission:
         domain = self._directory.domain(path.domain)
         if domain is None:
             raise Rejected(550, "5.7.1", "Mail for this domain is not taken here")
+        if proofs.is_proof(path.address):  # another cluster's, or late: mail for nobody, which no primary should see
+            raise Rejected(550, "5.1.1", "No such recipient")
         now = self._clock.now()
         refusal = judge(self._facts(domain, path.local), asked, now)
         if refusal is not None:
