@@ -101,16 +101,23 @@ def while_back(facts: Facts, after: ContinuityFact, steps: tuple[Step, ...]) -> 
     if before.priority is None and after.priority is None:
         return None
     if Step.END in steps:
-        return Note(f"{name} is up since {iso(facts.health.since)}, and has been handed all mail that waited.")
+        return Note(f"{name} is up since {iso(facts.health.since)}, and all mail that waited for it has been tried.")
     said = []
     if Step.RETURNED in steps:
-        waiting = f"{facts.waiting} recipients wait" if facts.waiting != 1 else "1 recipient waits"
-        said.append(f"{name} answers again since {iso(facts.health.since)}. {waiting}, and mail is being handed back.")
+        said.append(f"{name} answers again since {iso(facts.health.since)}. {_waiting(facts.waiting)}")
     if Step.DRAINED in steps:
         said.append(f"All mail that waited when {name} came back has been tried.")
     if after.priority != before.priority:
         said.append(_delayed(facts))
     return Note(" ".join(said)) if said else None
+
+
+def _waiting(recipients: int) -> str:
+    """What waits for an appliance that is back; a short backlog is gone before this is written."""
+    if not recipients:
+        return "No mail waits for it."
+    who = "1 recipient waits" if recipients == 1 else f"{recipients} recipients wait"
+    return f"{who}, and mail is being handed back."
 
 
 def while_quiet(facts: Facts, after: ContinuityFact) -> Note | None:
@@ -134,3 +141,8 @@ def history(before: ContinuityFact, after: ContinuityFact, reason: str) -> str:
     if after.state is Continuity.ACTIVE and after.ready != before.ready:
         return "proven again" if after.ready else f"not proven: {', '.join(after.failing_proofs) or 'no evidence'}"
     return ""
+
+
+def about(domain: str, evidence: str) -> str:
+    """Evidence with the domain that it is about, unless it begins with that itself."""
+    return evidence if not domain or evidence.startswith(domain) else f"{domain}: {evidence}"

@@ -14,6 +14,7 @@ from relay.appliances import facts
 from relay.appliances.directory import Directory, Snapshot
 from relay.appliances.facts import Finding
 from relay.clock import Clock, iso
+from relay.continuity.comments import about
 from relay.continuity.readiness import DNS
 from relay.db import Database
 from relay.tickets import desk, operators, store
@@ -129,5 +130,4 @@ def _tell(
 
 
 def _words(finding: Finding) -> str:
-    known = finding.domain and not finding.evidence.startswith(finding.domain)
-    return f"{finding.domain}: {finding.evidence}" if known else finding.evidence
+    return about(finding.domain, finding.evidence)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.appliances.model import Appliance, Domain
+from relay.continuity.comments import about
 from relay.dns import Resolver
 from relay.settings import Node
 from relay.watch.dnscheck import DnsVerdict, check_domain
@@ -46,8 +47,8 @@ def weigh(verdicts: Sequence[DnsVerdict]) -> DnsResult:
     wrong = {verdict.domain: verdict.evidence for verdict in verdicts if not verdict.ok and not verdict.unknown}
     right = tuple(verdict.domain for verdict in verdicts if verdict.ok)
     if wrong:
-        return DnsResult(False, "; ".join(f"{domain}: {text}" for domain, text in wrong.items()), wrong, right)
-    silent = [f"{verdict.domain}: {verdict.evidence}" for verdict in verdicts if verdict.unknown]
+        return DnsResult(False, "; ".join(about(domain, text) for domain, text in wrong.items()), wrong, right)
+    silent = [about(verdict.domain, verdict.evidence) for verdict in verdicts if verdict.unknown]
     if silent:
         return DnsResult(None, "; ".join(silent), wrong, right)
-    return DnsResult(True, "; ".join(f"{verdict.domain}: {verdict.evidence}" for verdict in verdicts), wrong, right)
+    return DnsResult(True, "; ".join(about(verdict.domain, verdict.evidence) for verdict in verdicts), wrong, right)
