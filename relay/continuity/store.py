@@ -98,10 +98,8 @@ def add_history(
     )
 
 
-def list_history(
-    connection: Connection, appliance_id: int | None = None, *, limit: int = 1000, before_id: int | None = None
-) -> list[Entry]:
-    """The newest first; ``before_id``: only what is older than that line."""
+def list_history(connection: Connection, appliance_id: int | None = None, *, limit: int = 1000) -> list[Entry]:
+    """The newest first, of one appliance or of all."""
     query = (
         select(failover_history, appliances.c.name.label("appliance"))
         .join(appliances)
@@ -110,8 +108,6 @@ def list_history(
     )
     if appliance_id is not None:
         query = query.where(failover_history.c.appliance_id == appliance_id)
-    if before_id is not None:
-        query = query.where(failover_history.c.id < before_id)
     return [
         Entry(row.id, row.at, row.appliance, row.outage_id, row.actor, row.before, row.after, row.reason)
         for row in connection.execute(query)

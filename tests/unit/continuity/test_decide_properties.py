@@ -82,6 +82,10 @@ def test_every_story(scene: Facts, happenings: list[Happening], later: float) ->
             if Step.END in decision.steps:
                 assert before.untried == 0 or (before.outage and before.outage.drained_at is not None)
                 assert story.health.state is Health.UP
+        for before_it, decision in zip([before.continuity, *(one.continuity for one in made)], made, strict=False):
+            if decision.continuity.priority != before_it.priority:
+                assert decision.note is not None
+                assert decision.note.text
         continuity = story.continuity
         if story.health.state is Health.DOWN:
             assert story.outage is not None
