@@ -21,11 +21,11 @@ QUICK = Timing(renew=0.2, dead_after=2.0, margin=0.6)
 class Running:
     """A node with its directory and its wakes, running."""
 
-    def __init__(self, url: str, name: str, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK) -> None:
         self.db = Database(url)
         self.directory = Directory(self.db)
         settings = Settings(name=name, hostname=f"{name}.test")
-        self.node = Node(self.db, clock or Clock(), settings, ["127.0.0.1:25"], "1.0", self.directory, timing=QUICK)
+        self.node = Node(self.db, clock or Clock(), settings, ["127.0.0.1:25"], "1.0", self.directory, timing=timing)
         self.wake = Wake(self.db, self.directory, self.node.owns)
 
     def owned(self, numbers: list[int]) -> set[int]:
@@ -33,9 +33,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(url: str, name: str, clock: Clock | None = None) -> AsyncIterator[Running]:
+async def running(url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK) -> AsyncIterator[Running]:
     """Started, and stopped cleanly at the end."""
-    found = Running(url, name, clock)
+    found = Running(url, name, clock, timing)
     try:
         await found.node.start()
         tasks = [asyncio.create_task(found.node.run()), asyncio.create_task(found.wake.run())]

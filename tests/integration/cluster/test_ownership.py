@@ -13,6 +13,7 @@ import pytest
 
 from relay.appliances import store
 from relay.clock import Clock
+from relay.cluster.lease import Timing
 from relay.cluster.nodes import nodes, owner_names
 from relay.cluster.secret import secret
 from relay.errors import StartFailed
@@ -193,6 +194,17 @@ async def test_a_node_whose_name_was_taken_ends(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="another process runs as node one"):
             await asyncio.wait_for(one.node.run(), 20)
         assert not one.node.owns(0)
+    with db.read() as connection:
+        assert owner_names(connection) == {0: "one"}, "it is the other one's now, and not ours to release"
+    db.close()
+
+
+async def test_a_new_appliance_does_not_wait_for_the_next_renewal(tmp_path: Path) -> None:
+    """What an operator adds is claimed as soon as the directory knows it."""
+    db = make_database(tmp_path)
+    async with running(db.url, "one", timing=Timing(renew=300.0, dead_after=1000.0)) as one:
+        numbers = add_appliances(db, 1)
+        await eventually(lambda: one.owned(numbers))
     db.close()
 
 
