@@ -35,12 +35,14 @@ WAITING_LIMIT = 900.0
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the probes of one endpoint have shown: ``failures`` and ``successes`` in a row (4xx counts with these), the
-    first of either, the last failure, the last answer that was none, and what was last offered."""
+    first of either, whether one of the successes was a yes, the last failure, the last answer that was none, and what
+    was last offered."""
 
     failures: int = 0
     successes: int = 0
     failing_since: float | None = None
     answering_since: float | None = None
+    willing: bool = False
     failure: str = ""
     answer: Answer | None = None
     offers: Offers | None = None
@@ -56,12 +58,13 @@ def note(seen: Seen, answer: Answer, now: float) -> Seen:
         case Said.NOTHING:
             return seen
         case Said.FAILURE:
-            return Seen(seen.failures + 1, 0, seen.failing_since or now, None, answer.text, seen.answer, seen.offers)
+            failing_since = seen.failing_since or now
+            return Seen(seen.failures + 1, 0, failing_since, None, False, answer.text, seen.answer, seen.offers)
         case Said.REFUSED:
-            return Seen(0, 0, None, None, "", answer, seen.offers)
+            return Seen(0, 0, None, None, False, "", answer, seen.offers)
         case _:
-            offers = answer.offers or seen.offers
-            return Seen(0, seen.successes + 1, None, seen.answering_since or now, "", answer, offers)
+            since, willing = seen.answering_since or now, seen.willing or answer.said is Said.OK
+            return Seen(0, seen.successes + 1, None, since, willing, "", answer, answer.offers or seen.offers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,10 @@ def judge(
 
     if view.refusal:
         return Verdict(_delayed(fact, REFUSED, f"at MAIL: {view.refusal}", now), Reach.NO)
-    if not any(seen.answer and seen.answer.said is Said.OK for seen in willing):
-        if flowing and not fact.reason.startswith(UNWILLING):
-            return Verdict(fact, Reach.YES)  # too many connections, perhaps our own: what is deferred will tell
+    busy = not any(seen.answer and seen.answer.said is Said.OK for seen in willing)
+    if busy and flowing and not fact.reason.startswith(UNWILLING):
+        return Verdict(fact, Reach.YES)  # too many connections, perhaps our own: what is deferred will tell
+    if not any(seen.willing for seen in willing):
         return Verdict(_delayed(fact, UNWILLING, _text(willing), since), Reach.CANARY)
     if trouble := _trouble(view, now, began):
         return Verdict(_delayed(fact, *trouble, since), Reach.YES)

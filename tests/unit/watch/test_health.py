@@ -155,6 +155,12 @@ def test_a_busy_primary_stays_up_and_keeps_its_drain() -> None:
     assert decide(UP, seen(OK, BUSY, BUSY, BUSY, BUSY)) == Verdict(UP, Reach.YES)
 
 
+def test_a_primary_that_is_busy_with_the_drain_of_its_return_has_come_back() -> None:
+    """After a first yes the mail may flow so well that the second probe gets 421: that is up, and no delay."""
+    verdict = decide(DOWN, seen(DEAD, OK, BUSY))
+    assert (verdict.fact.state, verdict.reach) == (Health.UP, Reach.YES)
+
+
 def test_a_return_with_4xx_alone_is_delayed_until_it_says_yes() -> None:
     """An appliance that comes back and answers 421 is no longer down, is tried with a canary, and isn't called up."""
     first = decide(DOWN, seen(DEAD, BUSY))
