@@ -106,12 +106,7 @@ class Reader:
 def _answers(connection: sqlite3.Connection, wishes: list[_Wish]) -> list[tuple[asyncio.Future[Any], Any]]:
     """For each wish its result, or the exception that came instead."""
     wanted = {wish for wish, _ in wishes if isinstance(wish, int)}
-    contents: dict[int, Any] = {}
-    if wanted:
-        try:
-            contents = _contents(connection, wanted)
-        except Exception as error:
-            contents = dict.fromkeys(wanted, error)
+    contents = _contents_or_errors(connection, wanted)
     answers = []
     for wish, future in wishes:
         if isinstance(wish, int):
@@ -122,6 +117,16 @@ def _answers(connection: sqlite3.Connection, wishes: list[_Wish]) -> list[tuple[
         except Exception as error:
             answers.append((future, error))
     return answers
+
+
+def _contents_or_errors(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, Any]:
+    """Contents that are there; where reading fails each is read alone, so that a damaged one harms no other."""
+    try:
+        return dict(_contents(connection, wanted)) if wanted else {}
+    except Exception as error:
+        if len(wanted) == 1:
+            return dict.fromkeys(wanted, error)
+        return {number: found for one in wanted for number, found in _contents_or_errors(connection, {one}).items()}
 
 
 def _contents(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, bytes]:
