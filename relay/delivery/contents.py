@@ -1,0 +1,56 @@
+"""The content of the messages that go out next, asked for in good time and several at once.
+
+A connection would otherwise wait for a turn of the queue's reader before each message, and each turn costs more than
+the reading. Small messages alone are read ahead; the others are read when it is their turn, large ones in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from relay.queue.content import INLINE, UPLOAD_ABOVE
+from relay.queue.model import Outgoing
+from relay.queue.queue import Queue
+from relay.smtp.content import Content
+
+AHEAD = 64
+"""Messages that are looked at when content is asked for; 4 MiB of content at most."""
+
+
+class Contents:
+    """For one drain. ``upcoming``: what will be asked for next, as far as that is known."""
+
+    def __init__(self, queue: Queue, upcoming: Callable[[], Iterable[Outgoing]]) -> None:
+        self._queue = queue
+        self._upcoming = upcoming
+        self._asked: dict[int, asyncio.Task[bytes]] = {}
+
+    async def of(self, parcel: Outgoing) -> Content:
+        """The content with our Received line on top. Raises NotFound where the message is gone."""
+        if parcel.size > UPLOAD_ABOVE:
+            return self._queue.pieces(parcel.id)
+        asked = self._asked.pop(parcel.id, None)
+        if len(self._asked) < AHEAD // 2:
+            self._ask_ahead()
+        return await (asked or self._queue.content(parcel.id))
+
+    def forget(self) -> None:
+        """Nothing more is wanted."""
+        for task in self._asked.values():
+            task.cancel()
+        self._asked.clear()
+
+    def _ask_ahead(self) -> None:
+        for parcel in islice(self._upcoming(), AHEAD):
+            if parcel.size <= INLINE and parcel.id not in self._asked:
+                task = asyncio.create_task(self._queue.content(parcel.id))
+                task.add_done_callback(_heard)
+                self._asked[parcel.id] = task
+
+
+def _heard(task: asyncio.Task[bytes]) -> None:
+    """Who never asks for the result isn't to be told of its failure either."""
+    if not task.cancelled():
+        task.exception()
