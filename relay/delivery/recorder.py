@@ -1,0 +1,192 @@
+"""Writes down what became of messages: outcomes to the queue, in groups, and what they show to those who want to know.
+
+Promises: an outcome is on disk before its recipient may be handed out again; a recipient that a primary has taken is
+recorded as delivered whatever happens meanwhile. Tells events, evidence and the guard of each answer; decides nothing
+itself (see ``outcome``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay import events
+from relay.clock import iso
+from relay.delivery import poison
+from relay.delivery.backlog import Backlog
+from relay.delivery.guard import Guard
+from relay.delivery.means import Means
+from relay.delivery.outcome import Circumstances, broken_down, decide
+from relay.delivery.route import Destination
+from relay.queue.model import Due, Outcome, Outgoing
+from relay.queue.states import State
+from relay.smtp.failure import Stage
+from relay.smtp.transaction import Answer, Result
+
+SENDERS = 3
+"""So many senders refused at MAIL, and none taken in between: it is us who are refused."""
+GATHERED = 200
+"""Messages recorded at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A parcel and what became of it; None: this program broke down at it."""
+
+    parcel: Outgoing
+    result: Result | None
+
+
+class Recorder:
+    """For one drain. ``add`` when an answer is there; ``record`` writes what has gathered."""
+
+    def __init__(self, destination: Destination, guard: Guard | None, backlog: Backlog, means: Means) -> None:
+        self._destination = destination
+        self._guard = guard
+        self._backlog = backlog
+        self._db = means.db
+        self._queue = means.queue
+        self._evidence = means.evidence
+        self._clock = means.clock
+        self._breakdowns = means.breakdowns
+        self._waiting: deque[Answered] = deque()
+        self._something = asyncio.Event()
+        self._finishing = False
+        self._refused_senders: set[str] = set()
+        self._nearest_retry: float | None = None
+        self.tried = 0
+        """Recipients that have an outcome."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages whose outcome is not on disk yet."""
+        return len(self._waiting)
+
+    def nearest_retry(self) -> float | None:
+        """The nearest retry time that was recorded since this was last asked."""
+        nearest, self._nearest_retry = self._nearest_retry, None
+        return nearest
+
+    def add(self, parcel: Outgoing, result: Result | None) -> None:
+        """``result``: None where this program broke down at it."""
+        self._waiting.append(Answered(parcel, result))
+        self._something.set()
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        self._finishing = True
+        self._something.set()
+
+    async def more(self) -> bool:
+        """Wait until there is something to record; False when it is finished."""
+        if not self._waiting and not self._finishing:
+            await self._something.wait()
+        self._something.clear()
+        return bool(self._waiting) or not self._finishing
+
+    async def record(self) -> None:
+        """Write down what has gathered. Raises Deferred once the queue's writer has ended."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), GATHERED))]
+            if self._guard is None:
+                await self._record(batch, provisional=False)
+            else:
+                async with self._guard.lock:
+                    await self._record(batch, provisional=self._guard.provisional(self._clock.now()))
+                    await self._guard.note(*_at_rcpt(batch))
+
+    async def _record(self, batch: Sequence[Answered], *, provisional: bool) -> None:
+        now = self._clock.now()
+        await self._book_breakdowns(batch, now)
+        outcomes: list[Outcome] = []
+        for answered in batch:
+            outcomes += self._outcomes(answered, provisional, now)
+        await self._queue.record(outcomes)
+        await self._forget_breakdowns(outcomes)
+        by_recipient = {outcome.recipient_id: outcome for outcome in outcomes}
+        for answered in batch:
+            for recipient in answered.parcel.recipients:
+                self._tell(answered.parcel, recipient, by_recipient[recipient.id])
+            self._backlog.settle(answered.parcel)
+
+    def _outcomes(self, answered: Answered, provisional: bool, now: float) -> list[Outcome]:
+        parcel, result = answered.parcel, answered.result
+        if result is None:
+            times = self._breakdowns[parcel.id]
+            return [broken_down(parcel.id, due.id, times, random.random(), now) for due in parcel.recipients]  # noqa: S311
+        self._learn(parcel, result, now)
+        others = any(answer.stage is not Stage.RCPT or answer.delivered for answer in result.answers)
+        outcomes = []
+        for recipient, answer in zip(parcel.recipients, result.answers, strict=True):
+            only_us = not recipient.attempts or len(self._refused_senders) >= SENDERS
+            seen = Circumstances(recipient.attempts, provisional, others, only_us, random.random())  # noqa: S311
+            outcomes.append(decide(answer, parcel.id, recipient.id, seen, now))
+        return outcomes
+
+    def _learn(self, parcel: Outgoing, result: Result, now: float) -> None:
+        """What the answers show of the primary."""
+        evidence, appliance_id = self._evidence, self._destination.id
+        for seconds in result.seconds:
+            evidence.note_reply(appliance_id, seconds, now)
+        for recipient, answer in zip(parcel.recipients, result.answers, strict=True):
+            if answer.local:
+                continue
+            if answer.stage is not Stage.MAIL:
+                self._refused_senders.clear()
+                if recipient.attempts or not answer.reply.temporary:  # greylisting defers the first attempt
+                    evidence.note_recipient(appliance_id, answer.reply.temporary, now)
+            elif answer.reply.permanent:
+                self._refused_senders.add(parcel.sender)
+                if len(self._refused_senders) >= SENDERS:
+                    evidence.note_refusal(appliance_id, str(answer.reply), now)
+
+    def _tell(self, parcel: Outgoing, recipient: Due, outcome: Outcome) -> None:
+        name = self._destination.name
+        self.tried += 1
+        if outcome.state is State.DELIVERED:
+            events.delivered(name, parcel.id, recipient.address, outcome.reply)
+        elif outcome.state is State.HELD:
+            events.held(name, parcel.id, recipient.address, str(outcome.reason), outcome.reply)
+        else:
+            if outcome.unknown:
+                events.outcome_unknown(name, parcel.id)
+            again = outcome.next_attempt_at or outcome.at
+            self._nearest_retry = min(again, self._nearest_retry or again)
+            events.deferred(name, parcel.id, recipient.address, outcome.reply, iso(again))
+
+    async def _book_breakdowns(self, batch: Sequence[Answered], now: float) -> None:
+        broken = {answered.parcel.id for answered in batch if answered.result is None}
+        if broken:
+            await self._db.change(poison.book, broken, now)
+            for message_id in broken:
+                self._breakdowns[message_id] = self._breakdowns.get(message_id, 0) + 1
+
+    async def _forget_breakdowns(self, outcomes: Sequence[Outcome]) -> None:
+        over = {outcome.message_id for outcome in outcomes if outcome.state is not State.QUEUED}
+        over &= self._breakdowns.keys()
+        if over:
+            await self._db.change(poison.forget, over)
+            for message_id in over:
+                del self._breakdowns[message_id]
+
+
+def _at_rcpt(batch: Sequence[Answered]) -> tuple[list[str], int, list[str]]:
+    """Who was accepted, how many were put off, and who was refused, at RCPT."""
+    accepted: list[str] = []
+    refused: list[str] = []
+    deferred = 0
+    for answered in batch:
+        answers: Sequence[Answer] = answered.result.answers if answered.result else ()
+        for answer in answers:
+            if answer.local or answer.stage is Stage.MAIL:
+                continue
+            if answer.stage is not Stage.RCPT:
+                accepted.append(answer.recipient.address)
+            elif answer.reply.permanent:
+                refused.append(answer.recipient.address)
+            else:
+                deferred += 1
+    return accepted, deferred, refused
