@@ -48,17 +48,19 @@ class InFlight:
         self._slots: dict[int, int] = {}
 
     def add(self, message_id: int) -> None:
-        if self._free and message_id not in self._slots:
+        if not self._map.closed and self._free and message_id not in self._slots:
             slot = self._slots[message_id] = self._free.pop()
             _SLOT.pack_into(self._map, slot * _SLOT.size, message_id)
 
     def discard(self, message_id: int) -> None:
         slot = self._slots.pop(message_id, None)
-        if slot is not None:
+        if slot is not None and not self._map.closed:
             _SLOT.pack_into(self._map, slot * _SLOT.size, 0)
             self._free.append(slot)
 
     def close(self) -> None:
+        """A clean end: whatever is in flight still, this program hasn't died of it."""
+        self._map[:] = bytes(SLOTS * _SLOT.size)
         self._map.close()
         os.close(self._file)
 

@@ -1,0 +1,257 @@
+"""Mail goes out: a drain for each appliance that this node owns, that can be reached, and that has mail.
+
+Drains are begun by health (the pulse), by wakes (mail was accepted, an operator released some) and by retry times, and
+end when nothing is due: an appliance with nothing to do costs a sleeping task at most. Also closes the windows after
+returns, and expires mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol
+
+from relay import events, settings
+from relay.appliances.directory import Directory
+from relay.appliances.evidence import Evidence
+from relay.appliances.facts import Health
+from relay.appliances.mx import Endpoints
+from relay.appliances.pulse import Pulse, Reach
+from relay.clock import Clock
+from relay.cluster.lease import POSTMASTER
+from relay.db import Database
+from relay.delivery import drains, poison
+from relay.delivery.breaker import WINDOW
+from relay.delivery.drain import TICK, Drain, Progress
+from relay.delivery.guard import Guard
+from relay.delivery.means import Means
+from relay.delivery.memory import Memory
+from relay.delivery.poison import InFlight
+from relay.delivery.route import Destination, Postmaster
+from relay.dns import Resolver
+from relay.queue.queue import Queue
+
+EXPIRE_EVERY = 60.0
+"""Seconds between two looks for mail that has waited too long."""
+PAUSE = 5.0
+"""Seconds after a drain that failed in a way nobody expected."""
+CLOSE_WITHIN = 20.0
+"""Seconds that close() takes at most."""
+
+
+class Wake(Protocol):
+    """relay.cluster.wake, as far as it is used here."""
+
+    async def wait(self, appliance_id: int) -> None: ...
+
+
+class Delivery:
+    """One for each node. ``owns``: whether this node may begin work for an appliance; ``settling``: whether what can't
+    be undone has to wait."""
+
+    def __init__(
+        self,
+        settings: settings.Settings,
+        directory: Directory,
+        db: Database,
+        queue: Queue,
+        pulse: Pulse,
+        evidence: Evidence,
+        resolver: Resolver,
+        clock: Clock,
+        owns: Callable[[int], bool],
+        wake: Wake,
+        *,
+        settling: Callable[[float], bool] = lambda now: False,
+    ) -> None:
+        self._directory = directory
+        self._pulse = pulse
+        self._clock = clock
+        self._wake = wake
+        self._settling = settling
+        self._endpoints = Endpoints(resolver, settings.node)
+        self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
+        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory())
+        postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
+        self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
+        self._guards: dict[int, Guard] = {}
+        self._reached: dict[int, Reach] = {}
+        self._listeners: dict[int, asyncio.Task[None]] = {}
+        self._drains: dict[int, Drain] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._due: dict[int, float] = {}
+        self._closing = False
+
+    async def run(self) -> None:
+        """Work until cancelled. :meth:`close` ends what has been begun."""
+        await self._remember_breakdowns()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(self._pulse.changed))
+            group.create_task(self._follow(self._directory.changed))
+            group.create_task(self._keep_time())
+            group.create_task(self._expire())
+
+    async def close(self) -> None:
+        """Begin nothing more, finish what is in flight, write down its outcome; 20 s at most."""
+        self._closing = True
+        for listener in self._listeners.values():
+            listener.cancel()
+        for drain in self._drains.values():
+            drain.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=CLOSE_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._in_flight.close()
+
+    def reconfigure(self, delivery: settings.Delivery) -> None:
+        """Take changed settings, for connections that are opened from now on."""
+        self._means.settings = self._means.settings.model_copy(update={"delivery": delivery})
+
+    def progress(self, appliance_id: int) -> Progress | None:
+        """How the drain of an appliance gets on; None where none is going on here."""
+        drain = self._drains.get(appliance_id)
+        return drain.progress() if drain else None
+
+    # What begins a drain
+
+    async def _follow(self, changed: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            self._look()
+            await changed()
+
+    def _look(self) -> None:
+        """Begin, or nudge, the drains of those that have come into reach, or are out of it now."""
+        before, self._reached = self._reached, {}
+        for appliance_id in (POSTMASTER, *self._directory.snapshot.appliances):
+            reach = self._reach(appliance_id)
+            if reach is not Reach.NO:
+                self._reached[appliance_id] = reach
+            if reach is not before.get(appliance_id, Reach.NO):
+                self._reach_changed(appliance_id, reach)
+        for appliance_id in before.keys() - self._reached.keys():
+            self._reach_changed(appliance_id, Reach.NO)
+
+    def _reach(self, appliance_id: int) -> Reach:
+        if self._closing or not self._means.owns(appliance_id):
+            return Reach.NO
+        return self._destination(appliance_id).reach()
+
+    def _reach_changed(self, appliance_id: int, reach: Reach) -> None:
+        if reach is Reach.NO:
+            listener = self._listeners.pop(appliance_id, None)
+            if listener is not None:
+                listener.cancel()
+        elif appliance_id not in self._listeners:
+            self._listeners[appliance_id] = asyncio.create_task(self._listen(appliance_id))
+        if reach is not Reach.NO and self._means.queue.depth(appliance_id).queued:
+            self._begin(appliance_id)
+        elif appliance_id in self._drains:
+            self._drains[appliance_id].nudge()
+
+    async def _listen(self, appliance_id: int) -> None:
+        while True:
+            await self._wake.wait(appliance_id)
+            self._begin(appliance_id)
+
+    def _begin(self, appliance_id: int) -> None:
+        drain = self._drains.get(appliance_id)
+        if drain is not None:
+            drain.nudge()
+        elif self._reach(appliance_id) is not Reach.NO:
+            self._drains[appliance_id] = drain = self._make(appliance_id)
+            self._tasks[appliance_id] = asyncio.create_task(self._work(appliance_id, drain))
+
+    def _make(self, appliance_id: int) -> Drain:
+        guard = None if appliance_id == POSTMASTER else self._guard(appliance_id)
+        return Drain(
+            self._destination(appliance_id), guard, self._means, returned_at=self._returned_at(appliance_id, guard)
+        )
+
+    async def _work(self, appliance_id: int, drain: Drain) -> None:
+        again: float | None = None
+        try:
+            again = await drain.run()
+        except Exception as error:
+            events.fault("delivery", error)
+            again = self._clock.now() + PAUSE
+        finally:
+            del self._drains[appliance_id], self._tasks[appliance_id]
+        if drain.nudged:
+            self._begin(appliance_id)
+        elif again is not None:
+            self._due[appliance_id] = again
+
+    def _returned_at(self, appliance_id: int, guard: Guard | None) -> float | None:
+        """When the appliance came back, if that is news; seen by its canary, or by its health if we missed that."""
+        if guard is None:
+            return None
+        now, health = self._clock.now(), self._directory.health(appliance_id)
+        if self._reach(appliance_id) is Reach.CANARY:
+            return now
+        lately = health.state is Health.UP and now - health.since < WINDOW
+        return health.since if lately and guard.returned_at is None else None
+
+    def _destination(self, appliance_id: int) -> Destination:
+        destination = self._destinations.get(appliance_id)
+        if destination is None:
+            destination = Destination(appliance_id, self._directory, self._endpoints, self._pulse)
+            self._destinations[appliance_id] = destination
+        return destination
+
+    def _guard(self, appliance_id: int) -> Guard:
+        guard = self._guards.get(appliance_id)
+        if guard is None:
+            means, name = self._means, self._destination(appliance_id).name
+            guard = self._guards[appliance_id] = Guard(appliance_id, name, means.db, means.queue, means.clock)
+        return guard
+
+    # What comes with time
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._clock.now()
+            try:
+                self._look()
+                for appliance_id in [each for each, at in self._due.items() if at <= now]:
+                    del self._due[appliance_id]
+                    self._begin(appliance_id)
+                await self._look_after_returns(now)
+            except Exception as error:  # the database is busy: the next tick tries again
+                events.fault("delivery", error)
+
+    async def _look_after_returns(self, now: float) -> None:
+        """Close the windows that have passed; see to it that somebody asks where the breaker has tripped."""
+        for appliance_id, state in (await self._means.db.run(drains.all_drains)).items():
+            if not self._means.owns(appliance_id):
+                continue
+            if state.trip is None and now >= state.window_until:
+                await self._guard(appliance_id).close_window(now)
+            elif state.trip is not None and appliance_id not in self._drains:
+                self._begin(appliance_id)
+
+    async def _expire(self) -> None:
+        expired_at = float("-inf")
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._clock.now()
+            if now - expired_at < EXPIRE_EVERY or self._settling(now):
+                continue
+            expired_at = now
+            for appliance_id in (POSTMASTER, *self._directory.snapshot.appliances):
+                if self._means.owns(appliance_id) and self._means.queue.depth(appliance_id).queued:
+                    try:
+                        await self._means.queue.expire(appliance_id, now)
+                    except Exception as error:
+                        events.fault("delivery", error)
+
+    async def _remember_breakdowns(self) -> None:
+        """What was in flight when the process before this one died counts against those messages."""
+        left_over, now = self._in_flight.left_over, self._clock.now()
+        if left_over:
+            events.died_sending(len(left_over))
+            await self._means.db.change(poison.book, left_over, now)
+        self._means.breakdowns.update(await self._means.db.change(poison.load, now))

@@ -1,0 +1,207 @@
+"""A node's delivery on a real database, with primaries of the test's own: what watch would say is said by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from relay.appliances import facts, store
+from relay.appliances.directory import Directory
+from relay.appliances.evidence import Evidence
+from relay.appliances.facts import Health, HealthFact
+from relay.appliances.model import Appliance, Domain, Primary
+from relay.appliances.pulse import Pulse, Reach
+from relay.clock import Clock
+from relay.cluster.lease import POSTMASTER
+from relay.cluster.wake import Wake
+from relay.db import Database
+from relay.delivery.supervisor import Delivery
+from relay.dns import Resolver
+from relay.mail import Client, Envelope, Recipient
+from relay.queue import operators
+from relay.queue.filter import Filter
+from relay.queue.model import Incoming
+from relay.queue.operators import Listed
+from relay.queue.queue import Queue
+from relay.queue.states import Reason, State
+from relay.settings import Delivery as DeliverySettings
+from relay.settings import Dns, Node, Settings
+from tests.support.database import make_database
+from tests.support.primary import ScriptedPrimary
+
+DOMAIN = "acme.example"
+RECEIVED = b"Received: from sender.example by relay.test; Mon, 23 Nov 2026 17:30:00 +0000\r\n"
+
+
+class ShiftedClock(Clock):
+    """The clock, and how far a test has moved it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+class House:
+    """Everything that delivery needs. ``appliance``: of the domain acme.example, with the test's primaries."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db = db
+        self.settings = settings
+        self.clock = ShiftedClock()
+        self.directory = Directory(db)
+        self.pulse = Pulse()
+        self.evidence = Evidence()
+        self.owned = True
+        self.wake = Wake(db, self.directory, self.owns)
+        self.queue = Queue(db, self.clock, "test", on_accept=self.wake.notify)
+        self.delivery = self._delivery()
+        self.appliance: Appliance
+        self._running: list[asyncio.Task[None]] = []
+
+    def owns(self, appliance_id: int) -> bool:
+        return self.owned
+
+    def _delivery(self) -> Delivery:
+        return Delivery(
+            self.settings,
+            self.directory,
+            self.db,
+            self.queue,
+            self.pulse,
+            self.evidence,
+            Resolver(Dns(resolvers=["127.0.0.1:1"], timeout=0.5)),
+            self.clock,
+            self.owns,
+            self.wake,
+        )
+
+    async def start(self, primaries: Sequence[ScriptedPrimary], health: Health) -> None:
+        def furnish() -> Appliance:
+            with self.db.write() as connection:
+                hosts = tuple(Primary(primary.host, primary.port) for primary in primaries)
+                appliance = store.add_appliance(connection, self.clock.now(), name="acme", primaries=hosts)
+                store.add_domain(connection, self.clock.now(), name=DOMAIN, appliance_id=appliance.id)
+                return appliance
+
+        self.appliance = await asyncio.to_thread(furnish)
+        await self.set_health(health, since=self.clock.now() - 86400)
+        await self.queue.start()
+        self._running = [asyncio.create_task(part) for part in (self.wake.run(), self.delivery.run())]
+
+    async def set_health(self, state: Health, since: float | None = None) -> None:
+        fact = HealthFact(state, "as the test says", self.clock.now() if since is None else since)
+        await self.db.change(facts.set_health, self.appliance.id, fact)
+        await self.directory.refresh()
+
+    async def stop(self) -> None:
+        await self.delivery.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.queue.close()
+        self.db.close()
+
+    async def restart_delivery(self) -> None:
+        """Close delivery cleanly, and begin anew, as a node's next start does."""
+        await self.delivery.close()
+        self._running.pop().cancel()
+        self.delivery = self._delivery()
+        self._running.append(asyncio.create_task(self.delivery.run()))
+
+    # What watch says
+
+    async def returns(self) -> None:
+        """The first answer after silence, then proven up."""
+        self.canary()
+        await self.up()
+
+    def canary(self) -> None:
+        self.pulse.saw(self.appliance.id, Reach.CANARY)
+
+    async def up(self) -> None:
+        if self.directory.health(self.appliance.id).state is not Health.UP:
+            await self.set_health(Health.UP)
+        self.pulse.saw(self.appliance.id, Reach.YES)
+
+    async def down(self) -> None:
+        self.pulse.saw(self.appliance.id, Reach.NO)
+        await self.set_health(Health.DOWN)
+
+    # What the edge does
+
+    async def accept(
+        self,
+        *recipients: str,
+        content: bytes = b"Subject: hello\r\n\r\nHello.\r\n",
+        sender: str = "sender@sender.example",
+        message_id: str = "",
+    ) -> int:
+        """A message for mailboxes of acme.example is in the queue; its number."""
+        addresses = tuple(Recipient(f"{name}@{DOMAIN}") for name in recipients or ("someone",))
+        domain = self.directory.domain(DOMAIN)
+        assert domain is not None
+        return await self._accept(domain, addresses, content, sender, message_id)
+
+    async def accept_postmaster(self, content: bytes) -> int:
+        """The same for the relay's own postmaster."""
+        domain = self.directory.domain(DOMAIN)
+        assert domain is not None
+        ours = Domain(0, "relay.test", POSTMASTER, domain.recipients, domain.when_up, 86400, 0, None, 0.0)
+        return await self._accept(ours, (Recipient("postmaster@relay.test"),), content, "sender@sender.example", "")
+
+    async def _accept(
+        self, domain: Domain, recipients: tuple[Recipient, ...], content: bytes, sender: str, message_id: str
+    ) -> int:
+        incoming = Incoming(
+            envelope=Envelope(sender, recipients),
+            client=Client("192.0.2.1", 4321, "sender.example"),
+            received_at=self.clock.now(),
+            received=RECEIVED,
+            content=content,
+            size=len(content),
+            message_id=message_id,
+            routes=((domain, recipients),),
+        )
+        (number,) = await self.queue.accept(incoming)
+        return number
+
+    # What an operator sees
+
+    def rows(self, state: State | None = None, reason: Reason | None = None) -> list[Listed]:
+        return operators.select_rows(self.db, Filter(state=state, reason=reason), self.clock.now(), limit=100_000)
+
+    def waiting(self) -> int:
+        """Recipients queued or held."""
+        depth = self.queue.depth(self.appliance.id)
+        return depth.queued + depth.held
+
+    def addresses(self, state: State, reason: Reason | None = None) -> list[str]:
+        """Recipients of acme.example in a state, without the domain, in order."""
+        rows = self.rows(state, reason)
+        return sorted(address.removesuffix(f"@{DOMAIN}") for row in rows for address in row.recipients)
+
+
+@asynccontextmanager
+async def house(
+    folder: Path,
+    *primaries: ScriptedPrimary,
+    health: Health = Health.DOWN,
+    postmaster: str = "",
+    **delivery: object,
+) -> AsyncIterator[House]:
+    """A house whose delivery runs until the block is left."""
+    settings = Settings(
+        node=Node(name="test", hostname="relay.test", postmaster=postmaster),
+        delivery=DeliverySettings.model_validate(delivery),
+    )
+    made = House(make_database(folder), settings)
+    await made.start(primaries, health)
+    try:
+        yield made
+    finally:
+        await made.stop()

@@ -1,0 +1,55 @@
+"""Messages at which this program itself breaks down."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import select
+
+from relay.appliances.facts import Health
+from relay.delivery.poison import InFlight, breakdowns
+from relay.queue.states import Reason, State
+from tests.integration.delivery.house import House, house
+from tests.support.primary import ScriptedPrimary
+from tests.support.waiting import eventually
+
+
+def counted(home: House, number: int) -> int:
+    """How often the program broke down at a message."""
+    with home.db.read() as connection:
+        times = connection.execute(select(breakdowns.c.times).where(breakdowns.c.message_id == number)).scalar()
+    return times or 0
+
+
+async def test_a_message_that_cannot_be_read_is_held_and_harms_no_other(tmp_path: Path) -> None:
+    """Content that is damaged on disk breaks the sending three times; the message is held, the others go out."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
+        bad = await home.accept("bad", content=b"Subject: bad\r\n\r\n" + 1000 * b"text ")
+        for number in range(10):
+            await home.accept(f"good{number}")
+        with sqlite3.connect(home.db.path) as connection:
+            connection.execute("UPDATE content SET data = x'00' WHERE id / 65536 = ?", (bad,))
+        connection.close()
+        await home.up()
+        await eventually(lambda: len(primary.messages) == 10)
+        for times in (1, 2):
+            await eventually(lambda: home.rows()[0].attempts == times)  # noqa: B023
+            home.clock.ahead += 30
+        await eventually(lambda: home.addresses(State.HELD, Reason.POISON) == ["bad"])
+        assert "broke down" in home.rows()[0].last_reply
+
+
+async def test_what_was_in_flight_at_three_deaths_is_held(tmp_path: Path) -> None:
+    """The numbers found in the file of the dead process count; a message counted three times is not sent any more."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        number = await home.accept("bad")
+        await home.accept("good")
+        for times in (1, 2, 3):
+            await home.delivery.close()
+            InFlight(Path(f"{home.db.path}.test.inflight")).add(number)
+            await home.restart_delivery()
+            await eventually(lambda: counted(home, number) == times)  # noqa: B023
+        await home.returns()
+        await eventually(lambda: home.addresses(State.HELD, Reason.POISON) == ["bad"])
+        await eventually(lambda: [taken.recipients for taken in primary.messages] == [("good@acme.example",)])

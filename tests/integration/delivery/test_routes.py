@@ -1,0 +1,103 @@
+"""Where mail goes: fail-over between primaries, never to ourselves, and the relay's own postmaster."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from relay.mail import Reply
+from relay.queue.states import State
+from tests.integration.delivery.house import DOMAIN, RECEIVED, house
+from tests.support.primary import ScriptedPrimary
+from tests.support.waiting import eventually
+
+
+async def test_the_second_primary_takes_over_when_the_first_is_gone(tmp_path: Path) -> None:
+    """Mail goes to the first host that answers, in the order given; when it comes back it is used again."""
+    async with ScriptedPrimary() as first, ScriptedPrimary() as second, house(tmp_path, first, second) as home:
+        await first.stop()
+        for _ in range(20):
+            await home.accept()
+        await home.returns()
+        await eventually(lambda: home.waiting() == 0)
+        assert len(second.messages) == 20
+        await eventually(lambda: home.delivery.progress(home.appliance.id) is None)
+        await first.start()
+        await home.accept()
+        await eventually(lambda: home.waiting() == 0)
+        assert len(first.messages) == 1
+
+
+async def test_a_primary_that_dies_in_the_middle_is_replaced_by_the_other(tmp_path: Path) -> None:
+    """The drain goes on over the second host without waiting for health."""
+    async with ScriptedPrimary() as first, ScriptedPrimary() as second, house(tmp_path, first, second) as home:
+        first.delay = 0.003
+        for number in range(200):
+            await home.accept(f"r{number}")
+        await home.returns()
+        await eventually(lambda: len(first.messages) > 30)
+        await first.stop()
+        await eventually(lambda: home.waiting() <= 60)
+        home.clock.ahead += 60
+        await eventually(lambda: home.waiting() == 0)
+        assert {taken.recipients for taken in first.messages + second.messages} == {
+            (f"r{number}@{DOMAIN}",) for number in range(200)
+        }
+
+
+async def test_connections_that_the_first_won_t_take_go_to_the_second(tmp_path: Path) -> None:
+    """A host with room for two connections gets two, the other one the rest."""
+    async with ScriptedPrimary() as first, ScriptedPrimary() as second:
+        first.on_banner = lambda: Reply(421, "4.3.2", "Busy") if first.open_connections > 2 else None
+        first.delay = second.delay = 0.005
+        async with house(tmp_path, first, second, max_connections=8, ramp=False) as home:
+            for _ in range(200):
+                await home.accept()
+            await home.returns()
+            await eventually(lambda: home.waiting() == 0)
+            assert len(first.messages) + len(second.messages) == 200
+            assert first.messages
+            assert second.messages
+
+
+async def test_mail_is_never_sent_to_ourselves(tmp_path: Path) -> None:
+    """A primary that greets with our own name is this relay: nothing is handed over."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        primary.on_banner = b"220 relay.test ESMTP\r\n"
+        await home.accept()
+        await home.returns()
+        await eventually(lambda: primary.commands.count("QUIT") >= 2)
+        assert not any(command.startswith("MAIL") for command in primary.commands)
+        assert home.addresses(State.QUEUED) == ["someone"]
+
+
+async def test_the_postmaster_s_mail_is_forwarded_to_the_address_of_the_settings(tmp_path: Path) -> None:
+    """<postmaster> of the relay reaches [node] postmaster, whatever the health; temporary answers are tried again."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, postmaster=f"ops@{DOMAIN}") as home:
+        primary.on_rcpt = Reply(450, "4.2.1", "Later")
+        await home.accept_postmaster(b"Subject: help\r\n\r\n")
+        await eventually(lambda: home.rows(State.QUEUED) and home.rows(State.QUEUED)[0].attempts == 1)
+        primary.on_rcpt = None
+        home.clock.ahead += 90
+        await eventually(lambda: primary.messages)
+        (taken,) = primary.messages
+        assert taken.recipients == (f"ops@{DOMAIN}",)
+        assert taken.content == RECEIVED + b"Subject: help\r\n\r\n"
+        await eventually(lambda: home.rows() == [])
+
+
+async def test_the_postmaster_s_mail_is_held_when_it_is_refused(tmp_path: Path) -> None:
+    """5xx holds it as failed, at once."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, postmaster=f"ops@{DOMAIN}") as home:
+        primary.on_rcpt = Reply(550, "5.1.1", "Nobody")
+        await home.accept_postmaster(b"Subject: help\r\n\r\n")
+        await eventually(lambda: home.rows() and home.rows()[0].state is State.HELD)
+        assert home.rows()[0].reason == "failed"
+
+
+async def test_a_node_without_a_postmaster_keeps_his_mail(tmp_path: Path) -> None:
+    """Without the setting nobody knows where it goes: it stays queued."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        await home.accept_postmaster(b"Subject: help\r\n\r\n")
+        await asyncio.sleep(0.3)
+        assert home.rows()[0].state is State.QUEUED
