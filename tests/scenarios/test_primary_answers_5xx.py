@@ -1,0 +1,73 @@
+"""A primary that comes back and refuses: somebody who doesn't exist, or, just rebuilt, everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay.mail import Reply
+from tests.scenarios.stage import DOMAIN, NIGHT, stage
+from tests.support.desk import PATIENCE
+from tests.support.primary import Answer
+from tests.support.waiting import eventually
+
+NOBODY = Reply(550, "5.1.1", "No such user")
+
+
+async def test_refused_recipients_are_held_for_an_operator_and_the_others_delivered(tmp_path: Path) -> None:
+    """5xx for one recipient of a message holds that one; the resolution says so, and an operator decides."""
+    async with stage(tmp_path, at=NIGHT) as acme:
+        await acme.is_up()
+        await acme.primary.stop()
+        await acme.is_down()
+        await acme.send(range(4), to=(f"anna@{DOMAIN}", f"typo@{DOMAIN}", f"bert@{DOMAIN}"))
+        await acme.node.until(DOMAIN, ticket=3)
+
+        def knows(address: str) -> Answer:
+            return NOBODY if address.startswith("typo") else None
+
+        acme.primary.on_rcpt = knows
+        await acme.primary.start()
+        ticket = await acme.node.until_resolved()
+        assert f"\n{DOMAIN}: 12 accepted = 8 delivered + 4 held" in ticket.told("resolved")[0], ticket.story
+        assert (await acme.balance())[DOMAIN]["held"] == 4
+        held = await acme.node.waiting()
+        assert {(row["state"], row["reason"], row["last_reply"]) for row in held} == {
+            ("held", "breaker", "550 5.1.1 No such user")
+        }
+
+        acme.clock.leap(901)  # what was refused just after the return is a failure only now
+        await acme.node.until_waiting(lambda rows: {row["reason"] for row in rows} == {"failed"})
+        acme.primary.on_rcpt = None  # the customer makes the mailbox after all
+        released = await acme.node.relayctl("queue", "release", "--id", str(held[0]["id"]))
+        dropped = await acme.node.relayctl("queue", "drop", "--yes", "--id", str(held[1]["id"]))
+        assert (released["recipients"], dropped["recipients"]) == (1, 1)
+        await eventually(lambda: len(acme.primary.messages) == 5, timeout=PATIENCE)
+        await acme.node.until(DOMAIN, queued=0, held=2)
+        ledger = (await acme.balance())[DOMAIN]
+        assert (ledger["delivered"], ledger["dropped"], ledger["held"]) == (9, 1, 2)
+
+
+async def test_a_rebuilt_primary_that_knows_nobody_yet_bounces_no_one(tmp_path: Path) -> None:
+    """The drain stops when people are refused who exist, and the ticket says so; later all their mail comes home."""
+    async with stage(tmp_path, at=NIGHT) as acme:
+        await acme.is_up()
+        await acme.send(range(4))
+        await acme.all_home()
+        await acme.primary.stop()
+        await acme.is_down()
+        await acme.send(range(10, 14), to=[f"user{number}@{DOMAIN}" for number in range(4)])
+        await acme.send(range(20, 50))
+        await acme.node.until(DOMAIN, ticket=3)
+
+        acme.primary.on_rcpt = NOBODY
+        await acme.primary.start()
+        stopped = await acme.node.until_told("the drain is stopped: ")
+        assert not stopped.resolved
+        assert len(acme.primary.messages) == 4
+
+        acme.primary.on_rcpt = None
+        acme.clock.leap(31)  # it is asked now and then
+        await acme.all_home()
+        ticket = await acme.node.until_resolved()
+        assert any(told.startswith("No longer: the drain is stopped") for told in ticket.told("comment")), ticket.story
+        assert (await acme.balance())[DOMAIN]["delivered"] == len(acme.sent)
