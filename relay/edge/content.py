@@ -82,9 +82,10 @@ class Content:
             self._searched = max(0, self._searched - surplus)
 
     def rest(self) -> tuple[bytes, bytes]:
-        """(what is left of the message, decoded; what the client sent behind its end)."""
-        behind = bytes(self._raw[self._end + len(END) :])
-        return self._decode(self._end + 2), behind
+        """(what is left of the message, decoded; what the client sent behind its end). Nothing is held after that."""
+        last, behind = self._decode(self._end + 2), bytes(self._raw[self._end + len(END) :])
+        self._raw = bytearray()
+        return last, behind
 
     def _decode(self, cut: int) -> bytes:
         text = bytes(memoryview(self._raw)[:cut])

@@ -20,7 +20,8 @@ from relay.appliances.pulse import Pulse
 from relay.clock import Clock
 from relay.edge.admission import Admission
 from relay.edge.limits import Connections, Memory
-from relay.edge.session import Session, Shared
+from relay.edge.session import Session
+from relay.edge.shared import Shared
 from relay.errors import StartFailed
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
@@ -49,7 +50,6 @@ class Edge:
         admission = Admission(node, directory, pulse, recipients, queue.bytes_waiting, clock, proof_key)
         connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
         self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory))
-        self._shared.empty.set()
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 
@@ -127,13 +127,12 @@ class Edge:
 
     def _make_rounds(self) -> None:
         """Look after the sessions: end those that wait too long. One timer for all costs less than a timer each."""
-        now = self._shared.clock.monotonic()
+        every = min(1.0, self._shared.smtp.timeout / 10)
+        self._rounds = asyncio.get_running_loop().call_later(every, self._make_rounds)
         events.sessions(self.sessions, self.bytes_in_flight)
+        now = self._shared.clock.monotonic()
         for session in list(self._shared.sessions):
             session.look_at_the_clock(now)
-        self._rounds = asyncio.get_running_loop().call_later(
-            min(1.0, self._shared.smtp.timeout / 10), self._make_rounds
-        )
 
 
 def _context(smtp: Smtp) -> ssl.SSLContext | None:

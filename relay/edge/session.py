@@ -9,92 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
-import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import cast
 
 from relay import events
-from relay.appliances.model import Domain
-from relay.clock import Clock
+from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
-from relay.edge.admission import Admission
 from relay.edge.header import survey
 from relay.edge.intake import Intake, Taken
-from relay.edge.limits import Connections, Memory
-from relay.edge.parameters import NOTHING_ASKED, MailParameters, mail_parameters, recipient_parameters
+from relay.edge.parameters import MailParameters, mail_parameters, recipient_parameters
 from relay.edge.received import received_line
-from relay.edge.wire import Ending, Wire, line
+from relay.edge.shared import Shared
+from relay.edge.transaction import Transaction
+from relay.edge.wire import Ending, Wire
 from relay.errors import Deferred, Rejected
-from relay.mail import Client, Envelope, Recipient, Reply
+from relay.mail import Client, Recipient, Reply
 from relay.queue.content import UPLOAD_ABOVE
 from relay.queue.model import Incoming
-from relay.queue.queue import Queue
-from relay.settings import Smtp
 
 _UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 6531 section 4.3
 _BYE = Reply(221, "2.0.0", "Bye")
-
-REASONS = {
-    "421 4.3.2": "connections",
-    "421 4.4.2": "timeout",
-    "421 4.7.0": "connections",
-    "450 4.2.2": "quota",
-    "451 4.3.0": "unavailable",
-    "451 4.3.2": "primary-up",
-    "451 4.7.1": "contract",
-    "452 4.3.1": "full",
-    "452 4.5.3": "recipients",
-    "550 5.1.1": "unknown-recipient",
-    "550 5.6.7": "smtputf8",
-    "550 5.6.11": "bare-newline",
-    "550 5.7.1": "not-ours",
-    "552 5.3.4": "size",
-    "554 5.4.6": "loop",
-}
-"""The word for a refusal in log and metrics, by its reply; any other is ``syntax``."""
-
-
-@dataclass(slots=True, eq=False)
-class Shared:
-    """What the sessions of a node share. ``smtp``, ``tls``: as they are now; None where STARTTLS isn't offered.
-
-    ``empty``: set while there is no session.
-    """
-
-    smtp: Smtp
-    hostname: str
-    admission: Admission
-    queue: Queue
-    clock: Clock
-    connections: Connections
-    memory: Memory
-    tls: ssl.SSLContext | None = None
-    sessions: set[Session] = field(default_factory=set)
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-
-@dataclass(slots=True)
-class Transaction:
-    """From MAIL to the end of data. ``sender``: None before MAIL. ``routes``: by the name of the Gold domain.
-
-    ``tried``: there was a RCPT, whatever became of it.
-    """
-
-    sender: str | None = None
-    asked: MailParameters = NOTHING_ASKED
-    recipients: dict[Recipient, None] = field(default_factory=dict)
-    routes: dict[str, tuple[Domain, list[Recipient]]] = field(default_factory=dict)
-    proof: Path | None = None
-    tried: bool = False
-
-    def add(self, recipient: Recipient, domain: Domain) -> None:
-        """Take a recipient; the same one again changes nothing."""
-        if recipient not in self.recipients:
-            self.recipients[recipient] = None
-            self.routes.setdefault(domain.name, (domain, []))[1].append(recipient)
 
 
 class Session(Wire):
@@ -108,7 +41,8 @@ class Session(Wire):
         self.client: Client | None = None
         """Known from EHLO on."""
         self.mail = Transaction()
-        self._about: Path | None = None  # the address that the present command is about
+        self._sender: str | None = None  # of the present or the last transaction, and its last recipient: for the log
+        self._recipient: Path | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername") or ("", 0)
@@ -117,27 +51,23 @@ class Session(Wire):
         try:
             self.shared.connections.admit(self.ip)
         except Deferred as refusal:
-            self.note(refusal.reply, "connect")
+            self.note(refusal.reply, b"")
             link = cast(asyncio.Transport, transport)
-            link.write(line(refusal.reply))
+            link.write(refusals.line(refusal.reply))
             link.close()
             return
-        self.shared.sessions.add(self)
-        self.shared.empty.clear()
+        self.shared.enter(self)
         super().connection_made(transport)
 
     def closed(self) -> None:
-        self.shared.sessions.discard(self)
-        if not self.shared.sessions:
-            self.shared.empty.set()
+        self.shared.leave(self)
         self.shared.connections.release(self.ip)
 
-    def note(self, reply: Reply, verb: str) -> None:
-        path, self._about = self._about, None
-        domain = self.shared.admission.known(path.domain) if path is not None and verb == "RCPT" else ""
-        detail = f"{verb} {path.address}" if path is not None else verb
-        reason = REASONS.get(f"{reply.code} {reply.enhanced}", "syntax")
-        events.refused(reason, reply, client=self.ip, domain=domain, detail=detail)
+    def note(self, reply: Reply, said: bytes) -> None:
+        domain = ""
+        if self._recipient is not None and said[:4].upper() == b"RCPT":
+            domain = self.shared.admission.known(self._recipient.domain)
+        refusals.note(reply, self.ip, domain, said, self._sender)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -172,22 +102,23 @@ class Session(Wire):
             raise Rejected(503, "5.5.1", "Say EHLO first")
         if self.mail.sender is not None:
             raise Rejected(503, "5.5.1", "One sender at a time; RSET begins anew")
-        path = self._about = parse_sender(arg or "")
+        path = parse_sender(arg or "")
         asked = mail_parameters(path.parameters)
         _check_utf8(path, asked)
         if asked.size is not None and asked.size > self.shared.smtp.max_message_size:
             raise Rejected(552, "5.3.4", f"The message is larger than {self.shared.smtp.max_message_size} bytes")
         self.shared.queue.check()
         self.shared.memory.check(min(asked.size or 0, UPLOAD_ABOVE))
-        self.mail.sender, self.mail.asked = path.address, asked
+        self.mail.sender = self._sender = path.address
+        self.mail.asked = asked
         self.say(b"250 2.1.0 Ok\r\n")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         mail, admission = self.mail, self.shared.admission
         if mail.sender is None:
             raise Rejected(503, "5.5.1", "MAIL comes first")
-        mail.tried = True
-        path = self._about = parse_recipient(arg or "")
+        mail.tried, self._recipient = True, None
+        path = self._recipient = parse_recipient(arg or "")
         recipient_parameters(path.parameters)
         _check_utf8(path, mail.asked)
         if len(mail.recipients) >= self.shared.smtp.max_recipients:
@@ -211,9 +142,10 @@ class Session(Wire):
                 if mail.tried
                 else Rejected(503, "5.5.1", "RCPT comes first")
             )
+        intake = self._intake(mail)
         self.say(b"354 End data with <CR><LF>.<CR><LF>\r\n")
         try:
-            await self._take(mail)
+            await self._take(mail, intake)
         finally:
             self._set_rset_state()
 
@@ -251,21 +183,23 @@ class Session(Wire):
         self._set_rset_state()
         self.client = Client(self.ip, self.port, name.encode("ascii", "replace").decode(), protocol)
 
-    async def _take(self, mail: Transaction) -> None:
-        """Read the message to its end, and have it stored."""
+    def _intake(self, mail: Transaction) -> Intake:
         shared = self.shared
-        limit = min(shared.smtp.max_message_size, shared.admission.room(domain for domain, _ in mail.routes.values()))
+        limit = min(shared.smtp.max_message_size, shared.admission.room(mail.domains))
         reject_bare = shared.smtp.bare_newline == "reject"
-        intake = Intake(shared.queue.upload, shared.memory, limit, reject_bare=reject_bare)
+        return Intake(shared.queue.upload, shared.memory, limit, reject_bare=reject_bare)
+
+    async def _take(self, mail: Transaction, intake: Intake) -> None:
+        """Read the message to its end, whatever becomes of it, and have it stored."""
         accepted = False
         try:
             while not await intake.feed(chunk := await self.chunk()):
                 if not intake.refused:
-                    self.content_kept(len(chunk))
+                    self.patience.progress(len(chunk))
             try:
                 taken = await intake.finish()
             finally:
-                self.content_ended(intake.behind)
+                self.lines.put_back(intake.behind)
             await self._store(mail, taken)
             accepted = True
         finally:
@@ -279,17 +213,17 @@ class Session(Wire):
         if mail.asked.smtputf8:
             client = dataclasses.replace(client, protocol=_UTF8[client.protocol])
         now = shared.clock.now()
-        received = received_line(client, shared.hostname, next(shared.numbers), now)
+        received = received_line(client, shared.hostname, next(shared.counter), now)
         if mail.proof is not None:
             await self._store_proof(mail.proof, received, taken)
             return
-        routes = tuple((domain, tuple(recipients)) for domain, recipients in mail.routes.values())
-        envelope = Envelope(mail.sender, tuple(mail.recipients), mail.asked.body, mail.asked.smtputf8)
-        incoming = Incoming(envelope, client, now, received, taken.content, taken.size, header.message_id, routes)
+        incoming = Incoming(
+            mail.envelope, client, now, received, taken.content, taken.size, header.message_id, mail.routes
+        )
         numbers = await shared.queue.accept(incoming)
-        self.renew()
+        self.patience.renew(shared.clock.monotonic())
         self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
-        for number, recipients in zip(numbers, _by_appliance(routes), strict=False):
+        for number, recipients in zip(numbers, mail.counts(), strict=False):
             events.accepted(number, mail.sender, recipients, taken.size, self.ip)
 
     async def _store_proof(self, path: Path, received: bytes, taken: Taken) -> None:
@@ -302,11 +236,3 @@ class Session(Wire):
 def _check_utf8(path: Path, asked: MailParameters) -> None:
     if not asked.smtputf8 and not path.address.isascii():
         raise Rejected(553, "5.6.7", "An address that isn't ASCII needs SMTPUTF8")
-
-
-def _by_appliance(routes: tuple[tuple[Domain, tuple[Recipient, ...]], ...]) -> list[dict[str, int]]:
-    """How many recipients each domain has, one dictionary for each appliance in the queue's order."""
-    appliances: dict[int, dict[str, int]] = {}
-    for domain, recipients in routes:
-        appliances.setdefault(domain.appliance_id, {})[domain.name] = len(recipients)
-    return list(appliances.values())

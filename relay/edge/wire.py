@@ -5,15 +5,14 @@ small commands) and replaces its transport side: nothing is inspected or logged 
 read in whatever chunks it comes, and a client that goes away cancels nothing; its session ends by itself once what was
 begun is done.
 
-Promises: CRLF alone ends a command, and none has NUL, CR or LF in it; each command gets one reply, and those to
-pipelined commands leave together (RFC 2920 3.2); replies carry enhanced status codes (RFC 2034); an unexpected error
-is a 451 with the transaction reset, and never told to the client; a client that is waited for too long gets 421.
+Promises: each command gets one reply, and those to pipelined commands leave together (RFC 2920 3.2); replies carry
+enhanced status codes (RFC 2034); an unexpected error is a 451 with the transaction reset, and never told to the
+client; a client that is waited for too long gets 421.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, cast
@@ -22,34 +21,22 @@ from aiosmtpd.smtp import SMTP
 
 from relay import events
 from relay.clock import Clock
-from relay.errors import Deferred, EdgeError, Rejected
+from relay.edge.lines import Lines
+from relay.edge.patience import Patience
+from relay.edge.refusals import FAULT, LATE, STOPPED, TIRED, line
+from relay.errors import EdgeError, Rejected
 from relay.mail import Reply
 
-COMMAND_LIMIT = 4096
-"""Octets of a command line (RFC 5321 4.5.3.1.4 wants 512, and each extension more)."""
 INPUT_LIMIT = 64 * 1024
 """Octets that may wait unread before the client has to pause."""
-MOST_ERRORS = 20
-"""Refused commands without a message in between after which a session is ended."""
-MOST_JUNK = 100
-"""Commands that lead nowhere (NOOP, RSET, another EHLO) without a message in between."""
-PATIENCE = 12
-"""Time-outs that a session may last without a message in between."""
-SLOWEST = 1024
-"""Octets of content a second: whoever keeps to that may take as long as it takes."""
 LINGER = 30.0
 """Seconds that a client has to take our last words."""
+HANDSHAKE = 60.0
+"""Seconds that a TLS handshake may take."""
+IN_A_ROW = 64
+"""Pipelined commands that are answered before others have their turn."""
 
-FAULT = Deferred(451, "4.3.0", "Something went wrong here, try again later")
-_LATE = Reply(421, "4.4.2", "Timeout, closing the connection")
-_TIRED = Reply(421, "4.7.0", "Too many commands without a message, closing the connection")
-_STOPPED = Reply(421, "4.3.2", "Shutting down")
-
-_TOO_LONG = "Line too long"
-_MALFORMED = "Commands should end with CRLF and have no NUL, CR or LF in them"
-
-_MAIL_COMMANDS = ("MAIL", "RCPT", "DATA")
-_ODD = re.compile(rb"[\0\r\n]")
+_MAIL_COMMANDS = (b"MAIL", b"RCPT", b"DATA")
 _ENHANCED = {"250": "2.0.0", "252": "2.0.0", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}
 
 
@@ -82,17 +69,15 @@ class Wire(SMTP):
         self.task: asyncio.Task[None]
         self._greeting = greeting
         self._timeout = timeout
-        self._errors = 0
-        self._junk = 0
-        self._input = bytearray()
+        self.patience = Patience(timeout, clock.monotonic())
+        self.lines = Lines()
         self._output = b""
         self._waiter: asyncio.Future[None] | None = None
-        self._waits_since = 0.0
-        self._deadline = 0.0
+        self._gone_by = 0.0
         self._expired = False
         self._leaving = False
         self._in_message = False
-        self._discarding = False
+        self._in_a_row = 0
         self._held_back = False  # the client is made to pause
         self._choked = False  # the client doesn't take our replies
         self._eof = False  # the client sends no more
@@ -104,12 +89,11 @@ class Wire(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = self.link = cast(asyncio.Transport, transport)
-        self.renew()
         self.task = self.loop.create_task(self._handle_client())
 
     def data_received(self, data: bytes) -> None:
-        self._input += data
-        if len(self._input) > INPUT_LIMIT and not self._held_back:
+        self.lines.feed(data)
+        if len(self.lines) > INPUT_LIMIT and not self._held_back:
             self._held_back = True
             self.link.pause_reading()
         self._wake()
@@ -121,10 +105,10 @@ class Wire(SMTP):
         return not self.encrypted
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._eof = self._lost = True
+        known, self._eof, self._lost = self._lost, True, True
         self._choked = False
         self._wake()
-        if self._over:
+        if self._over and not known:
             self.closed()
 
     def pause_writing(self) -> None:
@@ -148,9 +132,9 @@ class Wire(SMTP):
 
     def look_at_the_clock(self, now: float) -> None:
         """End the session if its client is waited for and has taken too long. ``now``: monotonic seconds."""
-        if self._over and now > self._deadline:
+        if self._over and now > self._gone_by:
             self.abort()
-        elif self._waiter is not None and (now - self._waits_since > self._timeout or now > self._deadline):
+        elif self._waiter is not None and self.patience.over(now):
             self._expired = True
             self._wake()
 
@@ -171,43 +155,30 @@ class Wire(SMTP):
             self.link.write(self._output)
             self._output = b""
 
-    def renew(self) -> None:
-        """A message was accepted, or the session is new: what a session may try or take begins anew."""
-        self._errors = self._junk = 0
-        self._deadline = self.clock.monotonic() + PATIENCE * self._timeout
-
     async def chunk(self) -> bytearray:
         """What has arrived of a message's content. Raises Gone, Ending."""
         self._in_message = True
-        if not self._input:
-            self._waits_since = self.clock.monotonic()
+        if not self.lines:
+            self.patience.wait(self.clock.monotonic())
             await self._more()
-        chunk, self._input = self._input, bytearray()
-        return chunk
-
-    def content_kept(self, size: int) -> None:
-        """Progress was made: ``size`` octets of content."""
-        self._deadline += size / SLOWEST
-
-    def content_ended(self, behind: bytes) -> None:
-        """The message is over; ``behind``: what came after its end, commands again."""
-        self._input[:0] = behind
+        return self.lines.chunk()
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on encrypted; what was sent ahead is dropped (RFC 3207 section 4.2). Raises Gone where that fails."""
         self.flush()
-        self._input.clear()
+        self.lines.clear()
         if self._eof:
             raise Gone
+        limit = min(HANDSHAKE, self._timeout)
         try:
-            link = await self.loop.start_tls(
-                self.link, self, context, server_side=True, ssl_handshake_timeout=min(60.0, self._timeout)
-            )
-        except (OSError, ConnectionError) as error:
-            raise Gone from error
-        if link is None:
-            raise Gone
-        self.transport = self.link = link
+            link = await self.loop.start_tls(self.link, self, context, server_side=True, ssl_handshake_timeout=limit)
+        except BaseException as error:
+            self._lost = True  # in the middle of a handshake nobody else would tell us
+            self.link.abort()
+            if isinstance(error, OSError):
+                raise Gone from error
+            raise
+        self.transport = self.link = cast(asyncio.Transport, link)
         self.encrypted = True
 
     # --- the session --------------------------------------------------------------------------------------------------
@@ -215,8 +186,8 @@ class Wire(SMTP):
     def closed(self) -> None:
         """The session is over and its connection closed; called once."""
 
-    def note(self, reply: Reply, verb: str) -> None:
-        """A command was refused, or with a ``verb`` that is empty, something that never became one."""
+    def note(self, reply: Reply, said: bytes) -> None:
+        """The client was refused; ``said``: its command, empty where there was none."""
 
     def _set_rset_state(self) -> None:
         """Forget the transaction."""
@@ -231,9 +202,9 @@ class Wire(SMTP):
         except Ending as ending:
             self.say(line(ending.reply))
             if not ending.reply.positive:
-                self.note(ending.reply, "")
+                self.note(ending.reply, b"")
         except asyncio.CancelledError:
-            self.say(line(_STOPPED))
+            self.say(line(STOPPED))
             raise
         finally:
             self._over = True
@@ -245,88 +216,69 @@ class Wire(SMTP):
             return
         self.flush()
         self.link.close()
-        self._deadline = self.clock.monotonic() + LINGER
+        self._gone_by = self.clock.monotonic() + LINGER
 
     async def _serve(self) -> None:
         """Answer one command."""
-        verb = ""
+        said = b""
         try:
-            name, _, argument = (await self._command_line()).partition(b" ")
-            command = self.commands.get(name.upper())
+            said = await self._command()
+            verb, _, argument = said.partition(b" ")
+            verb = verb.upper()
+            command = self.commands.get(verb)
             if command is None:
                 raise Rejected(500, "5.5.1", "No such command")
-            verb = name.decode().upper()
-            if verb not in _MAIL_COMMANDS:
-                self._count_junk()
-            await command(self, argument.decode().strip(" \t"))
+            if verb not in _MAIL_COMMANDS and not self.patience.junk():
+                raise Ending(TIRED)
+            await command(self, _text(argument))
         except EdgeError as refusal:
-            self.refuse(refusal, verb)
-        except UnicodeDecodeError:
-            self.refuse(Rejected(501, "5.5.2", "Commands should be in ASCII or UTF-8"), verb)
+            self._refuse(refusal.reply, said)
         except (Gone, Ending):
             raise
         except Exception as error:
             events.fault("edge", error)
             self._set_rset_state()
-            self.refuse(FAULT, verb)
+            self._refuse(FAULT, said)
 
-    def refuse(self, refusal: EdgeError, verb: str) -> None:
-        """Say no. What is refused for good counts as an error (RFC 5321 7.8)."""
-        self._errors += isinstance(refusal, Rejected) or refusal is FAULT
-        self.say(line(refusal.reply))
-        self.note(refusal.reply, verb)
+    def _refuse(self, reply: Reply, said: bytes) -> None:
+        """Say no; too often, and the session ends (RFC 5321 7.8)."""
+        if self.patience.lost:
+            raise Ending(TIRED)
+        if reply.permanent or reply is FAULT:
+            self.patience.error()
+        self.say(line(reply))
+        self.note(reply, said)
 
-    def _count_junk(self) -> None:
-        if self._junk >= MOST_JUNK:
-            raise Ending(_TIRED)
-        self._junk += 1
-
-    async def _command_line(self) -> bytes:
+    async def _command(self) -> bytes:
         """The next command without its CRLF. Raises Rejected where it is none; Gone, Ending."""
         self._in_message = False
         if self._leaving:
-            raise Ending(_STOPPED)
-        if self._discarding:
-            await self._discard_line()
-        end = self._input.find(b"\r\n")
-        if end < 0:
-            self._waits_since = self.clock.monotonic()
-        while end < 0:
-            if len(self._input) > COMMAND_LIMIT or b"\n" in self._input:
-                # Told at once: a client that never sends a CRLF would wait for ever. The rest of it is no command.
-                self._discarding = True
-                raise Rejected(500, "5.5.2", _TOO_LONG if len(self._input) > COMMAND_LIMIT else _MALFORMED)
+            raise Ending(STOPPED)
+        self._in_a_row += 1
+        if self._in_a_row > IN_A_ROW:
+            self._in_a_row = 0
+            self.flush()
+            await asyncio.sleep(0)
+        command = self.lines.command()
+        if command is None:
+            self.patience.wait(self.clock.monotonic())
+        while command is None:
             await self._more()
-            end = self._input.find(b"\r\n")
-        line = bytes(self._input[:end])
-        del self._input[: end + 2]
-        if self._errors >= MOST_ERRORS:
-            raise Ending(_TIRED)
-        if end > COMMAND_LIMIT:
-            raise Rejected(500, "5.5.2", _TOO_LONG)
-        if _ODD.search(line):
-            raise Rejected(500, "5.5.2", _MALFORMED)
-        return line
-
-    async def _discard_line(self) -> None:
-        self._waits_since = self.clock.monotonic()
-        while (end := self._input.find(b"\r\n")) < 0:
-            del self._input[:-1]
-            await self._more()
-        del self._input[: end + 2]
-        self._discarding = False
+            command = self.lines.command()
+        return command
 
     async def _more(self) -> None:
         """Let the replies go and wait for more input. Raises Gone, Ending."""
         self.flush()
-        have = len(self._input)
+        self._in_a_row = 0
+        have = len(self.lines)
         while True:
             if self._expired:
-                raise Ending(_LATE)
+                raise Ending(LATE)
             if self._leaving and not self._in_message:
-                raise Ending(_STOPPED)
+                raise Ending(STOPPED)
             if not self._choked:
-                if len(self._input) > have:
+                if len(self.lines) > have:
                     return
                 if self._eof:
                     raise Gone
@@ -342,6 +294,8 @@ class Wire(SMTP):
             self._waiter.set_result(None)
 
 
-def line(reply: Reply) -> bytes:
-    """``reply`` as it goes over the line."""
-    return f"{reply}\r\n".encode("ascii", "replace")
+def _text(argument: bytes) -> str:
+    try:
+        return argument.decode().strip(" \t")
+    except UnicodeDecodeError:
+        raise Rejected(501, "5.5.2", "Commands should be in ASCII or UTF-8") from None

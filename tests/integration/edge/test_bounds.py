@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -25,19 +26,27 @@ async def test_stuffed_dots_do_not_count(tmp_path: Path) -> None:
     line = b".\r\n"
     content = line * (65_536 // len(line))
     async with house(tmp_path, max_message_size=65_536) as relay, relay.client() as client:
-        assert (await client.mail(content.replace(b".", b"..").removesuffix(b"\r\n"))).startswith("250 2.0.0")
+        await client.begin()
+        await client.send(content.replace(b".", b".."))
+        await eventually(lambda: relay.edge.bytes_in_flight > 65_536)
+        assert (await client.ask(b".\r\n")).startswith("250 2.0.0")
         (stored,) = await relay.stored()
         assert stored.content == content
 
 
 async def test_a_message_that_never_ends_costs_no_memory(tmp_path: Path) -> None:
-    """Past the limit nothing is kept, with line ends or without."""
+    """Past the limit nothing is kept, without any line end."""
+    piece = b"x" * 100_000
     async with house(tmp_path, max_message_size=100_000) as relay, relay.client() as client:
         await client.begin()
-        for _ in range(100):
-            await client.send(b"x" * 100_000)
-            assert relay.edge.bytes_in_flight <= 500_000
-        await eventually(lambda: relay.edge.bytes_in_flight == 0)
+        tracemalloc.start()
+        try:
+            for _ in range(200):
+                await client.send(piece)
+            await eventually(lambda: relay.edge.bytes_in_flight == 0)
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        finally:
+            tracemalloc.stop()
         assert (await client.ask(b"\r\n.\r\n")).startswith("552 5.3.4")
 
 
@@ -90,6 +99,18 @@ async def test_connections_are_limited(tmp_path: Path) -> None:
     async with house(tmp_path / "more", max_connections=1) as relay, relay.client(), relay.client(hello=False) as more:
         assert (await more.reply()).startswith("421 4.3.2")
         assert await more.ended()
+
+
+@pytest.mark.parametrize("line", [b"BOO\r\n", b"\0\r\n", b"MAIL FROM:oops\r\n", b"RCPT TO:<a@b.example>\r\n"])
+async def test_errors_end_a_session(line: bytes, tmp_path: Path) -> None:
+    """Twenty are answered one by one; after that good commands still count, but the next bad one is the last."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        await client.ask("MAIL FROM:<a@b.example>")
+        for _ in range(20):
+            assert (await client.ask(line)).startswith("5")
+        assert (await client.ask("RCPT TO:<someone@gold.example>")).startswith("250 ")
+        assert (await client.ask(line)).startswith("421 4.7.0")
+        assert await client.ended()
 
 
 @pytest.mark.parametrize("command", ["NOOP", "RSET", "VRFY x", "HELP", "EHLO x"])

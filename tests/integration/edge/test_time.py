@@ -9,7 +9,7 @@ import pytest
 
 from relay import events
 from relay.clock import Clock
-from relay.edge.wire import PATIENCE
+from relay.edge.patience import TIMEOUTS
 from tests.integration.edge.house import House, house
 from tests.support.waiting import eventually
 
@@ -76,7 +76,7 @@ async def test_a_slow_honest_sender_is_waited_for(tmp_path: Path) -> None:
     watch = Wristwatch()
     async with house(tmp_path, clock=watch.clock, timeout=TIMEOUT) as relay, relay.client() as client:
         await client.begin()
-        for turn in range(1, 2 * PATIENCE):
+        for turn in range(1, 2 * TIMEOUTS):
             await client.send(b"x" * 10_000)
             await looked(relay, 10_000 * turn)
             watch.seconds += 0.9 * TIMEOUT
@@ -88,7 +88,7 @@ async def test_content_that_dribbles_in_is_not_waited_for_for_ever(tmp_path: Pat
     watch = Wristwatch()
     async with house(tmp_path, clock=watch.clock, timeout=TIMEOUT) as relay, relay.client() as client:
         await client.begin()
-        for turn in range(1, PATIENCE + 3):
+        for turn in range(1, TIMEOUTS + 3):
             await client.send(b"x")
             await eventually(lambda turn=turn: relay.edge.bytes_in_flight in (turn, 0))
             watch.seconds += 0.9 * TIMEOUT
@@ -101,11 +101,11 @@ async def test_commands_alone_do_not_keep_a_session(tmp_path: Path) -> None:
     """However busy it looks, a session without a message ends in bounded time; one with messages goes on."""
     watch = Wristwatch()
     async with house(tmp_path, clock=watch.clock, timeout=TIMEOUT) as relay, relay.client() as client:
-        for _ in range(3 * PATIENCE):
+        for _ in range(3 * TIMEOUTS):
             assert (await client.mail(b"x")).startswith("250 ")
             watch.seconds += 0.9 * TIMEOUT
         replies = []
-        for _ in range(PATIENCE + 3):
+        for _ in range(TIMEOUTS + 3):
             replies.append(await client.ask("NOOP"))
             watch.seconds += 0.9 * TIMEOUT
         replies.append(await client.reply())

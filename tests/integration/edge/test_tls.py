@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -71,6 +72,15 @@ async def test_a_handshake_that_fails_ends_the_session(nonsense: bytes, tmp_path
         await eventually(lambda: relay.edge.sessions == 0)
         async with relay.client() as client:
             assert (await client.mail(b"x")).startswith("250 ")
+
+
+async def test_a_handshake_that_hangs_does_not_keep_a_node(tmp_path: Path) -> None:
+    """At the end of the grace it is cut off like any other session."""
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+        assert (await client.ask("STARTTLS")).startswith("220 ")
+        await asyncio.wait_for(relay.edge.close(0.2), 20.0)
+        assert relay.edge.sessions == 0
 
 
 @pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")

@@ -42,6 +42,15 @@ def test_the_division_of_octets_changes_nothing(sent: bytes, behind: bytes, cuts
     assert take(wire, cuts, pieces=pieces) == model(wire)
 
 
+@pytest.mark.parametrize(
+    "sent", [b"abcde\n.\r\nfghij", b"abcde\n..\r\rfghij", b"abcde\r\n..fghij", b"abcde\n.f\r\nghij"]
+)
+def test_no_seam_shows(sent: bytes) -> None:
+    """A piece may end anywhere: within a line end, or behind a dot that begins a line."""
+    for cut in range(len(sent) + 1):
+        assert take(sent + END, [cut], pieces=True) == model(sent + END), cut
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_lines_are_carried_byte_for_byte(octets: bytes, cuts: list[int]) -> None:

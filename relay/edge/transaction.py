@@ -1,0 +1,50 @@
+"""One mail transaction as it grows: from MAIL to the end of data (RFC 5321 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relay.appliances.model import Domain
+from relay.edge.addresses import Path
+from relay.edge.parameters import NOTHING_ASKED, MailParameters
+from relay.mail import Envelope, Recipient
+
+Routes = tuple[tuple[Domain, tuple[Recipient, ...]], ...]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """``sender``: None before MAIL. ``tried``: there was a RCPT, whatever became of it. ``proof``: a loop proof."""
+
+    sender: str | None = None
+    asked: MailParameters = NOTHING_ASKED
+    tried: bool = False
+    proof: Path | None = None
+    recipients: dict[Recipient, None] = field(default_factory=dict)
+    _routes: dict[str, tuple[Domain, list[Recipient]]] = field(default_factory=dict)
+
+    def add(self, recipient: Recipient, domain: Domain) -> None:
+        """Take a recipient; the same one again changes nothing."""
+        if recipient not in self.recipients:
+            self.recipients[recipient] = None
+            self._routes.setdefault(domain.name, (domain, []))[1].append(recipient)
+
+    @property
+    def domains(self) -> list[Domain]:
+        return [domain for domain, _ in self._routes.values()]
+
+    @property
+    def routes(self) -> Routes:
+        """The recipients by Gold domain."""
+        return tuple((domain, tuple(recipients)) for domain, recipients in self._routes.values())
+
+    @property
+    def envelope(self) -> Envelope:
+        return Envelope(self.sender or "", tuple(self.recipients), self.asked.body, self.asked.smtputf8)
+
+    def counts(self) -> list[dict[str, int]]:
+        """How many recipients each domain has: a dictionary for each appliance, in the queue's order."""
+        appliances: dict[int, dict[str, int]] = {}
+        for domain, recipients in self._routes.values():
+            appliances.setdefault(domain.appliance_id, {})[domain.name] = len(recipients)
+        return list(appliances.values())
