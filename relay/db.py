@@ -18,11 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, create_engine, event
+from sqlalchemy import Connection, MetaData, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError as SqlError
 from sqlalchemy.exc import OperationalError
@@ -35,6 +31,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 10.0
 """Seconds a statement waits for another process's write before it fails."""
 READERS = 4
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
 
@@ -78,8 +75,9 @@ class Database:
     def __init__(self, url: str, *, check: bool = True) -> None:
         self.url = url
         self.path = database_path(url)
-        if check and not self.path.is_file():
-            raise DatabaseMissing(f"no database at {self.path}; 'relayctl init' makes one")
+        with _plain_words(self.path):
+            if check and not self.path.is_file():
+                raise DatabaseMissing(f"no database at {self.path}; 'relayctl init' makes one")
         self.engine = create_engine(url, pool_size=READERS + 2, max_overflow=4, pool_timeout=BUSY_TIMEOUT)
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", _begin)
@@ -88,34 +86,26 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, "db-read")
         self._writers = ThreadPoolExecutor(1, "db-write")
         if check:
-            with _plain_words(self.path):
+            try:
                 self._check()
+            except BaseException:
+                self.close()
+                raise
 
     def _check(self) -> None:
         with self.read() as connection:
-            state = self._state(connection)
-        if state is None:
-            raise DatabaseMissing(f"{self.path} has no tables yet; 'relayctl init' makes them")
-        if state == "older":
-            raise DatabaseOutdated(f"{self.path} is older than this program; run 'relayctl db upgrade'")
-        if state == "newer":
-            raise DatabaseNewer(f"{self.path} was made by a newer version of this program; install that version")
-
-    def _state(self, connection: Connection) -> str | None:
-        """None: empty; else ``older``, ``current`` or ``newer`` than this program."""
-        found = MigrationContext.configure(connection).get_current_revision()
+            found = _revision(connection)
         if found is None:
-            return None
-        scripts = ScriptDirectory.from_config(_alembic(self.url))
-        known = {script.revision for script in scripts.walk_revisions()}
-        if found not in known:
-            return "newer"
-        return "current" if found == scripts.get_current_head() else "older"
+            raise DatabaseMissing(f"{self.path} has no tables yet; 'relayctl init' makes them")
+        if found not in revisions():
+            raise _newer(self.path)
+        if found != revisions()[-1]:
+            raise DatabaseOutdated(f"{self.path} is older than this program; run 'relayctl db upgrade'")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads; keep it under a second, page by key."""
-        with self.engine.connect() as connection, connection.begin():
+        """A transaction that reads; keep it under a second, page by key. Raises DatabaseBusy, DatabaseError."""
+        with _plain_words(self.path), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -154,13 +144,37 @@ def database_path(url: str) -> Path:
     return Path(make_url(url).database or "")
 
 
+def revisions() -> list[str]:
+    """What this program knows, oldest first: a migration's file has the name of its revision, and they are in a row.
+
+    Alembic, which takes longer to load than most commands to run, is needed for upgrading alone.
+    """
+    return sorted(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None where it has no tables yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return found
+
+
+def _newer(path: Path) -> DatabaseNewer:
+    return DatabaseNewer(f"{path} was made by a newer version of this program; install that version")
+
+
 def upgrade(url: str) -> tuple[str | None, str]:
     """Make the database, or bring it up to date; returns (revision before, revision after). Raises DatabaseError."""
+    from alembic import command
+    from alembic.config import Config
+
     path = database_path(url)
     with _plain_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = not path.exists() or path.stat().st_size == 0
         if fresh:
+            path.touch(mode=0o660)  # mail is nobody else's business; SQLite gives its other files the same mode
             # auto_vacuum can be set only before the first table, and WAL outside of any transaction.
             with sqlite3.connect(path) as raw:
                 raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -169,23 +183,17 @@ def upgrade(url: str) -> tuple[str | None, str]:
         database = Database(url, check=False)
         try:
             with database.write() as connection:
-                before = MigrationContext.configure(connection).get_current_revision()
-                if before is not None and database._state(connection) == "newer":
-                    raise DatabaseNewer(f"{path} was made by a newer version of this program; install that version")
-                config = _alembic(url)
+                before = _revision(connection)
+                if before is not None and before not in revisions():
+                    raise _newer(path)
+                config = Config()
+                config.set_main_option("script_location", str(MIGRATIONS))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                after = MigrationContext.configure(connection).get_current_revision()
+                after = _revision(connection)
         finally:
             database.close()
     return before, str(after)
-
-
-def _alembic(url: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("sqlalchemy.url", url)
-    return config
 
 
 @contextmanager
@@ -197,6 +205,9 @@ def _plain_words(path: Path) -> Iterator[None]:
         cause = getattr(error, "orig", error)
         if "locked" in str(cause) or "busy" in str(cause):
             raise DatabaseBusy(f"{path} is locked by another process; try again") from error
+        if "readonly" in str(cause) or "unable to open" in str(cause):
+            # WAL needs it of readers too: they write to its -shm file.
+            raise DatabaseError(f"{path}: {cause}; this user needs the right to write to it and its folder") from error
         raise DatabaseError(f"{path}: {cause}") from error
     except (SqlError, sqlite3.DatabaseError) as error:
         if type(error).__name__ == "IntegrityError":

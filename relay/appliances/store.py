@@ -154,7 +154,12 @@ def remove_domain(connection: Connection, name: str) -> None:
 
 
 def find_domain(connection: Connection, name: str) -> Domain | None:
-    row = connection.execute(select(domains).where(domains.c.name == name.lower().rstrip("."))).mappings().first()
+    """The domain as a person may write it: in any case, with a final dot, in U-labels."""
+    try:
+        name = normalise_domain(name)
+    except ValueError:
+        return None
+    row = connection.execute(select(domains).where(domains.c.name == name)).mappings().first()
     return _domain(row) if row else None
 
 

@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from relay import db as relay_db
@@ -63,6 +65,40 @@ def test_missing_older_newer_and_damaged_are_told_apart(tmp_path: Path) -> None:
         Database(url)
     assert "\n" not in str(refusal.value)
     assert head == "0001_appliances" or head > "0001"
+
+
+def test_every_migration_is_known_by_its_file(tmp_path: Path) -> None:
+    """What the version check reads from file names is what Alembic finds in the files, in the same order."""
+    config = Config()
+    config.set_main_option("script_location", str(relay_db.MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    assert relay_db.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def test_what_holds_mail_is_not_for_everybody_to_read(tmp_path: Path) -> None:
+    """Neither the database nor the files beside it give others any right."""
+    database = make_database(tmp_path)
+    with database.write() as connection:
+        store.add_appliance(connection, 0.0, name="acme")
+    assert {path.name: path.stat().st_mode & 0o007 for path in tmp_path.iterdir()} == {
+        "relay.db": 0,
+        "relay.db-wal": 0,
+        "relay.db-shm": 0,
+    }
+    database.close()
+
+
+def test_reading_what_is_damaged_is_refused_in_words(tmp_path: Path) -> None:
+    """Damage behind a sound first page is one line of ours, not the driver's exception."""
+    database = make_database(tmp_path)
+    database.close()
+    path = tmp_path / "relay.db"
+    whole = bytearray(path.read_bytes())
+    whole[4096:] = b"\xff" * (len(whole) - 4096)
+    path.write_bytes(whole)
+    with pytest.raises(DatabaseError, match="malformed") as refusal:
+        Database(f"sqlite:///{path}")
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_lock_that_lasts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
