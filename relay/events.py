@@ -169,10 +169,6 @@ def queue_depth(domain: str, state: str, recipients: int) -> None:
     _queue_waits.labels(domain, state).set(recipients)
 
 
-def operator_changed(verb: str, recipients: int, who: str) -> None:
-    _log.info("operator changed the queue", verb=verb, recipients=recipients, who=who)
-
-
 # --- mail goes out ----------------------------------------------------------------------------------------------------
 
 _outcomes = _counter("outcomes_total", "What became of recipients handed to a primary", "appliance", "outcome")

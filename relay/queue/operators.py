@@ -2,7 +2,7 @@
 
 Each verb takes one :class:`~relay.queue.filter.Filter` and says how many recipients it changed. It works in slices of
 500 rows, a transaction each with a pause after it, so that a running node goes on accepting; interrupted, it can be
-repeated. What leaves (drop) leaves its trace like any other mail.
+repeated. What leaves (drop) leaves its trace like any other mail, with ``who`` did it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from relay import events
 from relay.appliances import wakes
 from relay.db import Database
 from relay.errors import NotFound
@@ -89,22 +88,22 @@ def count(db: Database, wanted: Filter, now: float, verb: Callable[..., int]) ->
 
 def hold(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Queued recipients are held (``operator``) until they are released."""
-    return _change(db, wanted, now, who, hold, State.HELD, Reason.OPERATOR)
+    return _change(db, wanted, now, hold, State.HELD, Reason.OPERATOR)
 
 
 def release(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Held recipients are queued again, to be tried as soon as health allows."""
-    return _change(db, wanted, now, who, release, State.QUEUED)
+    return _change(db, wanted, now, release, State.QUEUED)
 
 
 def retry(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Queued recipients lose their retry times: they are tried as soon as health allows."""
-    return _change(db, wanted, now, who, retry, State.QUEUED)
+    return _change(db, wanted, now, retry, State.QUEUED)
 
 
 def drop(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Waiting recipients are given up, for good."""
-    return _change(db, wanted, now, who, drop, State.DROPPED, reply=f"dropped by {who}")
+    return _change(db, wanted, now, drop, State.DROPPED, reply=f"dropped by {who}")
 
 
 _SOURCES: dict[Callable[..., int], tuple[State, ...]] = {
@@ -167,7 +166,6 @@ def _change(
     db: Database,
     wanted: Filter,
     now: float,
-    who: str,
     verb: Callable[..., int],
     state: State,
     reason: Reason | None = None,
@@ -179,7 +177,6 @@ def _change(
         with db.write() as connection:
             total += _carry_out(connection, changes, now)
         time.sleep(PAUSE)
-    events.operator_changed(verb.__name__, total, who)
     return total
 
 
