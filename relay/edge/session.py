@@ -202,6 +202,7 @@ class Session(Wire):
                 self.lines.put_back(intake.behind)
             await self._store(mail, taken)
             accepted = True
+            self.patience.renew(self.clock.monotonic())
         finally:
             await intake.close(accepted=accepted)
 
@@ -221,10 +222,9 @@ class Session(Wire):
             mail.envelope, client, now, received, taken.content, taken.size, header.message_id, mail.routes
         )
         numbers = await shared.queue.accept(incoming)
-        self.patience.renew(shared.clock.monotonic())
-        self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
         for number, recipients in zip(numbers, mail.counts(), strict=False):
             events.accepted(number, mail.sender, recipients, taken.size, self.ip)
+        self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
 
     async def _store_proof(self, path: Path, received: bytes, taken: Taken) -> None:
         if not isinstance(taken.content, bytes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from relay import events
 from relay.appliances import proofs
 from tests.integration.edge.house import house
@@ -43,10 +45,12 @@ async def test_a_queue_that_is_broken_defers(tmp_path: Path) -> None:
         assert (await client.mail(b"x")).startswith("250 ")
 
 
-async def test_a_queue_that_has_ended_defers_at_mail(tmp_path: Path) -> None:
-    """No message is asked for that can't be stored."""
+@pytest.mark.parametrize("size", [10, 3_000_000])
+async def test_a_queue_that_has_ended_defers(size: int, tmp_path: Path) -> None:
+    """A message on its way is answered behind its end, no part of it is a command, and no other is asked for."""
     async with house(tmp_path) as relay, relay.client() as client:
         await client.begin()
         await relay.queue.close()
-        assert (await client.ask(b"x\r\n.\r\n")).startswith("451 4.3.0")
+        assert (await client.ask(b"NOOP\r\n" * (size // 6) + b"\r\n.\r\n")).startswith("451 4.3.0")
         assert (await client.ask("MAIL FROM:<a@b.example>")).startswith("451 4.3.0")
+        assert relay.edge.bytes_in_flight == 0

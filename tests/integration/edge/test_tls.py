@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from relay.errors import StartFailed
 from tests.integration.edge.house import HOSTNAME, Client, house
@@ -74,13 +77,20 @@ async def test_a_handshake_that_fails_ends_the_session(nonsense: bytes, tmp_path
             assert (await client.mail(b"x")).startswith("250 ")
 
 
-async def test_a_handshake_that_hangs_does_not_keep_a_node(tmp_path: Path) -> None:
-    """At the end of the grace it is cut off like any other session."""
-    made = certificate(tmp_path, HOSTNAME)
-    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
-        assert (await client.ask("STARTTLS")).startswith("220 ")
-        await asyncio.wait_for(relay.edge.close(0.2), 20.0)
-        assert relay.edge.sessions == 0
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_a_handshake_that_hangs_does_not_keep_a_node(
+    run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
+) -> None:
+    """At the end of the grace it is cut off like any other session, on either event loop."""
+
+    async def session() -> None:
+        made = certificate(tmp_path, HOSTNAME)
+        async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+            assert (await client.ask("STARTTLS")).startswith("220 ")
+            await asyncio.wait_for(relay.edge.close(0.2), 20.0)
+            assert relay.edge.sessions == 0
+
+    run(session())
 
 
 @pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
