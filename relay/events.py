@@ -173,6 +173,7 @@ def queue_depth(domain: str, state: str, recipients: int) -> None:
 
 _outcomes = _counter("outcomes_total", "What became of recipients handed to a primary", "appliance", "outcome")
 _delivery_connections = _gauge("delivery_connections", "Connections to a primary", "appliance")
+_connection_failures = _counter("connection_failures_total", "Connections that broke or weren't taken", "appliance")
 
 
 def delivered(appliance: str, message: int, recipient: str, reply: Reply) -> None:
@@ -222,6 +223,12 @@ def drain_ended(appliance: str, tried: int, seconds: float) -> None:
 
 def ramp(appliance: str, connections: int) -> None:
     _delivery_connections.labels(appliance).set(connections)
+
+
+def connection_failed(appliance: str, primary: str, reason: str) -> None:
+    """A connection of a drain couldn't be had, or broke; what wasn't answered on it is tried again."""
+    _connection_failures.labels(appliance).inc()
+    _log.warning("connection failed", appliance=appliance, primary=primary, reason=reason)
 
 
 def breaker_tripped(appliance: str, reason: str) -> None:

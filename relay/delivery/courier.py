@@ -24,6 +24,8 @@ from relay.smtp.connection import Connection
 from relay.smtp.failure import Failure, Kind, Stage
 from relay.smtp.transaction import Result
 
+EVERYBODY = ("localhost", "localhost.localdomain")
+"""Names that tell nobody from another: a machine whose own name isn't set up has no better one."""
 OUR_LINE = 512
 """Octets that our Received line adds at most: to SIZE, and to what is held in memory."""
 
@@ -178,8 +180,8 @@ async def open_connection(destination: Destination, primary: Primary, settings: 
     connection = await Connection.open(
         primary.host, primary.port, local_hostname=hostname, addresses=addresses, tls=settings.delivery.tls
     )
-    greeted_by = connection.banner.text.split(" ", 1)[0]
-    if greeted_by.lower().rstrip(".") == hostname.lower().rstrip("."):
+    ours, theirs = (name.lower().rstrip(".") for name in (hostname, connection.banner.text.split(" ", 1)[0]))
+    if ours == theirs and ours not in EVERYBODY:
         await connection.quit()
         raise Failure(Stage.BANNER, Kind.PROTOCOL, f"{primary} is this relay itself: mail would loop")
     return connection

@@ -215,6 +215,7 @@ class Crew:
         if failure.kind is Kind.LOCAL:
             events.fault("delivery", failure)
             return
+        events.connection_failed(self._destination.name, str(courier.primary), str(failure))
         self._set_ramp(self._ramp.pushed_back(courier.era))
         if failure.reply is None or failure.reply.permanent:
             self._destination.suspect()

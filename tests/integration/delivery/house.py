@@ -192,11 +192,12 @@ async def house(
     *primaries: ScriptedPrimary,
     health: Health = Health.DOWN,
     postmaster: str = "",
+    hostname: str = "relay.test",
     **delivery: object,
 ) -> AsyncIterator[House]:
     """A house whose delivery runs until the block is left."""
     settings = Settings(
-        node=Node(name="test", hostname="relay.test", postmaster=postmaster),
+        node=Node(name="test", hostname=hostname, postmaster=postmaster),
         delivery=DeliverySettings.model_validate(delivery),
     )
     made = House(make_database(folder), settings)

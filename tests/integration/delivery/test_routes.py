@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from relay import events
 from relay.mail import Reply
 from relay.queue.states import State
 from tests.integration.delivery.house import DOMAIN, RECEIVED, house
@@ -61,14 +62,25 @@ async def test_connections_that_the_first_won_t_take_go_to_the_second(tmp_path: 
 
 
 async def test_mail_is_never_sent_to_ourselves(tmp_path: Path) -> None:
-    """A primary that greets with our own name is this relay: nothing is handed over."""
+    """A primary that greets with our own name is this relay: nothing is handed over, and that is said."""
     async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
         primary.on_banner = b"220 relay.test ESMTP\r\n"
         await home.accept()
         await home.returns()
+        failed = connections_failed()
         await eventually(lambda: primary.commands.count("QUIT") >= 2)
+        await eventually(lambda: connections_failed() > failed)
         assert not any(command.startswith("MAIL") for command in primary.commands)
         assert home.addresses(State.QUEUED) == ["someone"]
+
+
+async def test_a_name_that_every_machine_has_is_not_taken_for_ourselves(tmp_path: Path) -> None:
+    """A relay whose hostname was never set up is called localhost, and so may be the primary beside it."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, hostname="localhost") as home:
+        primary.on_banner = b"220 localhost ESMTP\r\n"
+        await home.accept()
+        await home.returns()
+        await eventually(lambda: home.waiting() == 0)
 
 
 async def test_the_postmaster_s_mail_is_forwarded_to_the_address_of_the_settings(tmp_path: Path) -> None:
@@ -101,3 +113,8 @@ async def test_a_node_without_a_postmaster_keeps_his_mail(tmp_path: Path) -> Non
         await home.accept_postmaster(b"Subject: help\r\n\r\n")
         await asyncio.sleep(0.3)
         assert home.rows()[0].state is State.QUEUED
+
+
+def connections_failed() -> float:
+    """As the metric counts them for the appliance."""
+    return events.registry.get_sample_value("relay_connection_failures_total", {"appliance": "acme"}) or 0.0
