@@ -138,7 +138,8 @@ class App:
                 events.fault("node", first)
             raise first from None
         finally:
-            events.stopped(self.settings.node.name)
+            if self.ready.is_set():
+                events.stopped(self.settings.node.name)
 
     def reload(self) -> None:
         """SIGHUP: reread the certificates, and those settings that a running node can take over."""
