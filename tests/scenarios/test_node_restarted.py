@@ -1,4 +1,4 @@
-"""kill -9 in the middle of an outage: the node that starts again goes on where the other was cut off.
+"""A node that ends in the middle of an outage, by kill -9 or SIGTERM: the one that starts again goes on from there.
 
 The node is a process of its own here, as in production, and its clock is the real one.
 """
@@ -124,3 +124,17 @@ async def test_a_node_killed_while_it_hands_mail_back_doubles_at_most_what_was_i
             double = {copy for copy, count in at_home(site.primary).items() if count > 1}
             assert len(double) <= taken - noted
             await site.balance(twice=double)
+
+
+async def test_a_node_stopped_while_it_hands_mail_back_doubles_nothing(tmp_path: Path) -> None:
+    """SIGTERM lets it finish what it is at: after the next start the rest is handed back, each letter once."""
+    async with site_with_outage(tmp_path, delivery={"max_connections": CONNECTIONS}) as (site, process):
+        await site.send(0, 400)
+        await site.primary.start()
+        await eventually(lambda: len(site.primary.messages) > 100, timeout=PATIENCE, every=0.001)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
+        assert len(site.primary.messages) < 400, "it was stopped too late to tell anything"
+        async with site.serving():
+            await site.until_over()
+            await site.balance()
