@@ -10,20 +10,15 @@ from relay import events
 
 
 class Background:
-    """``done()`` waits until something has come to its end since the last time."""
+    """The tasks of one node's controller."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._done = asyncio.Event()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-
-    async def done(self) -> None:
-        await self._done.wait()
-        self._done.clear()
 
     async def close(self) -> None:
         """End what still runs."""
@@ -35,4 +30,3 @@ class Background:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             events.fault("continuity", error)
-        self._done.set()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from relay.appliances import facts as known
-from relay.appliances.facts import Outage
+from relay.appliances.facts import ContinuityFact, Outage
 from relay.continuity.decision import Decision, Facts, Note, Step
 from relay.continuity.store import add_history
 from relay.queue.ledger import Ledger, ledger
@@ -24,8 +24,9 @@ from relay.tickets.ticket import Ticket, Wanted
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was carried out. ``outage``: the one that goes on now, with its number; None where none does."""
+    """What was carried out: what is written now. ``outage``: the one that goes on, with its number, None for none."""
 
+    continuity: ContinuityFact
     outage: Outage | None
 
 
@@ -69,7 +70,7 @@ def carry_out(
         reconcile(connection, facts, decision, domains, outage_id, lines, now)
     elif decision.note is not None:
         tell(connection, number, decision.note, now)
-    return Done(None if ended else outage)
+    return Done(after, None if ended else outage)
 
 
 def reconcile(

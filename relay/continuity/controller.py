@@ -41,6 +41,8 @@ SLICE = 10
 BREATH = 100
 """Decisions after which the event loop gets its turn."""
 RETRY = 5.0
+PAUSE = 0.05
+"""Seconds between two ticks at least: what comes together is done together."""
 
 Work = tuple[Case, Facts, Decision]
 
@@ -71,7 +73,7 @@ class Controller:
         self._background = Background()
         self._rounds = Rounds(self._rules, db, prover, clock, self._background)
         self._handback = Handback(self._rules, db, queue, clock, self._background)
-        self._findings = FindingTickets(db, directory, clock, owns)
+        self._findings = FindingTickets(db, directory, clock)
         self._cases: dict[int, Case] = {}
         self._snapshot: Snapshot | None = None
 
@@ -101,35 +103,35 @@ class Controller:
             case.next_at = case.prove_at = NOW
 
     async def _wait(self) -> None:
-        """A tick, or less where the facts change or something has come in."""
-        waits = [asyncio.create_task(self._background.done()), asyncio.create_task(self._directory.changed())]
+        """A tick, or less where the facts change."""
+        await asyncio.sleep(PAUSE)
         try:
-            await asyncio.wait(waits, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+            async with asyncio.timeout(TICK - PAUSE):
+                await self._directory.changed()
+        except TimeoutError:
+            pass  # time passes without that, too
 
     async def tick(self) -> None:
         """Do all that is due now."""
         await self._follow()
-        if await self._rounds.record():
-            await self._directory.refresh()
-            await self._follow()
+        changed = await self._rounds.record()
         for _ in range(3):  # a takeover, its P1, and the P3 that follows
             if not await self._decide():
                 break
+            changed = True
+        if changed:
             await self._directory.refresh()
-            await self._follow()
-        now, present = self._clock.now(), list(self._cases.values())
-        self._rounds.start_due(present, now)
-        self._handback.count_due(present, now)
-        await self._handback.tell_progress(present, now)
-        await self._findings.follow()
+        now = self._clock.now()
+        self._rounds.start_due(self._cases.values(), now)
+        busy = [case for case in self._cases.values() if case.outage or case.continuity.priority]
+        self._handback.count_due(busy, now)
+        await self._handback.tell_progress(busy, now)
+        await self._findings.follow(frozenset(self._cases))
 
     async def _follow(self) -> None:
         """Look after the appliances that this node owns now, as the directory knows them now."""
         snapshot = self._directory.snapshot
-        owned = {number for number in snapshot.appliances if self._owns(number)}
+        owned = set(filter(self._owns, snapshot.appliances))
         for number in self._cases.keys() - owned:
             del self._cases[number]
             self._prover.forget(number)
@@ -152,11 +154,11 @@ class Controller:
         """Decide what is due, and carry out what changes; True where there was something."""
         now = self._clock.now()
         work: list[Work] = []
-        for place, case in enumerate(list(self._cases.values())):
+        for place, case in enumerate([case for case in self._cases.values() if case.next_at <= now], 1):
+            if (found := self._decide_one(case, now)) is not None:
+                work.append(found)
             if place % BREATH == 0:
                 await asyncio.sleep(0)
-            if case.next_at <= now and (found := self._decide_one(case, now)) is not None:
-                work.append(found)
         for start in range(0, len(work), SLICE):
             await self._carry_out(work[start : start + SLICE], now)
         return bool(work)
@@ -200,16 +202,16 @@ class Controller:
             elif self._holds(connection, gathered.appliance.id):  # the ticket's list of domains alone is behind
                 outage_id = gathered.continuity.outage_id
                 reconcile(connection, gathered, decision, case.domain_names, outage_id, (), now)
-                done.append(Done(gathered.outage))
+                done.append(Done(gathered.continuity, gathered.outage))
             else:
                 done.append(None)
         return done
 
     def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None, now: float) -> None:
         if done is None:
-            case.next_at = NOW  # with the facts as they are then
+            case.next_at = now + TICK  # sooner, should the directory hear of the change that was missed
             return
-        case.outage, case.listed = done.outage, case.domain_names
+        case.continuity, case.outage, case.listed = done.continuity, done.outage, case.domain_names
         if Step.BEGIN in decision.steps and done.outage is not None:
             self._background.start(self._count_for(case.appliance.id, done.outage.id))
         if Step.RETURNED in decision.steps:

@@ -6,7 +6,7 @@ a ticket of its own (that a drain was stopped) is told in the ticket about mail 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -29,20 +29,19 @@ _CONDITIONS: Mapping[str, Condition] = {DNS: Condition.MX, **{str(condition): co
 
 
 class FindingTickets:
-    """One for each node; works for the appliances that it owns."""
+    """One for each node."""
 
-    def __init__(self, db: Database, directory: Directory, clock: Clock, owns: Callable[[int], bool]) -> None:
+    def __init__(self, db: Database, directory: Directory, clock: Clock) -> None:
         self._db = db
         self._directory = directory
         self._clock = clock
-        self._owns = owns
         self._seen: tuple[int, frozenset[int]] = (0, frozenset())
         self._told: dict[Group, tuple[Finding, ...]] = {}
 
-    async def follow(self) -> None:
-        """Bring the tickets up to what is found now; asks the database only when something has changed."""
+    async def follow(self, owned: frozenset[int]) -> None:
+        """Bring the tickets of these appliances up to what is found now; asks the database only when something has
+        changed."""
         snapshot = self._directory.snapshot
-        owned = frozenset(number for number in snapshot.appliances if self._owns(number))
         if self._seen == (snapshot.version, owned):
             return
         new = owned - self._seen[1]
@@ -54,7 +53,11 @@ class FindingTickets:
         for group in open_ones - found.keys():
             if group[0] in new:
                 told[group] = ()  # it was cured while nobody looked
-        changed = {group: found.get(group, ()) for group in found.keys() | told if found.get(group) != told.get(group)}
+        changed = {
+            group: found.get(group, ())
+            for group in found.keys() | told
+            if found.get(group) != told.get(group) and group[0] in snapshot.appliances
+        }
         if changed:
             await self._db.change(_reconcile, snapshot, changed, told, self._clock.now())
         self._told, self._seen = found, (snapshot.version, owned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -43,22 +44,19 @@ class Entry:
 
 
 def record_proofs(connection: Connection, found: Iterable[tuple[int, Proof]]) -> None:
-    """Replace the evidence of (appliance id, proof) pairs; that of an appliance which has gone meanwhile is dropped."""
-    there = set(connection.scalars(select(appliances.c.id)))
-    for appliance_id, proof in found:
-        if appliance_id in there:
-            same = (proofs.c.appliance_id == appliance_id) & (proofs.c.name == proof.name)
-            connection.execute(delete(proofs).where(same))
-            connection.execute(
-                insert(proofs).values(
-                    appliance_id=appliance_id,
-                    name=proof.name,
-                    ok=proof.ok,
-                    evidence=proof.evidence,
-                    at=proof.at,
-                    last_good_at=proof.last_good_at,
-                )
-            )
+    """Replace all evidence of the appliances in these (appliance id, proof) pairs, which are what their last round
+    found; that of an appliance which has gone meanwhile is dropped."""
+    found = list(found)
+    wanted = {appliance_id for appliance_id, _ in found}
+    there = set(connection.scalars(select(appliances.c.id).where(appliances.c.id.in_(wanted))))
+    rows = [
+        {"appliance_id": appliance_id, **dataclasses.asdict(proof)}
+        for appliance_id, proof in found
+        if appliance_id in there
+    ]
+    connection.execute(delete(proofs).where(proofs.c.appliance_id.in_(there)))
+    if rows:
+        connection.execute(insert(proofs), rows)
 
 
 def all_proofs(connection: Connection) -> dict[int, tuple[Proof, ...]]:
