@@ -110,6 +110,7 @@ class Drain:
         finally:
             self._over = True
             await self._come_home(recording)
+            self._crew.cut_off()
             await self._backlog.close()
             self._recorder.finish()
             await recording
@@ -151,7 +152,7 @@ class Drain:
             self._backlog.rewind()
             self._next_at = await self._next_attempt(now)
         self._backlog.read_ahead()
-        await self._hops.look_up({parcel.recipients[0].domain for parcel in islice(self._backlog.parcels(), AHEAD)})
+        await self._hops.look_up(parcel.recipients[0].domain for parcel in islice(self._backlog.parcels(), AHEAD))
         holds_until = self._crew.holds_until
         if holds_until is not None and now >= holds_until and self._backlog.exhausted:
             await self._ask()
@@ -204,6 +205,7 @@ class Drain:
 
     def _say_goodbye(self) -> None:
         name, seconds = self._destination.name, self._clock.monotonic() - self._began_at
+        events.ramp(name, 0)
         if self._backlog.exhausted and self._returned_at is not None:
             events.drain_ended(name, self._recorder.tried, seconds)
         elif not self._backlog.exhausted and not self._stopping:
@@ -226,7 +228,7 @@ class Drain:
             return
         address = trip.addresses[self._asked % len(trip.addresses)]
         self._asked += 1
-        await self._hops.look_up({domain_of(address)})
+        await self._hops.look_up((domain_of(address),))
         primary = self._hops.next((domain_of(address),))
         if primary is None:
             return

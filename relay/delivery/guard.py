@@ -2,7 +2,7 @@
 
 One for each appliance, in memory and in its row (``drains``). Promises: what was refused while the return was recent
 ends as ``failed`` only after a window that closed without the breaker; when the breaker is released, everything it
-held is queued again before the drain goes on. An operator releases it by releasing what it held, or dropping it.
+held is queued again before the drain goes on. An operator releases it by releasing all that it held.
 """
 
 from __future__ import annotations
@@ -34,21 +34,18 @@ class Guard:
         self._state: DrainState | None = None
         self._breaker = Breaker()
         self._known: dict[str, bool] = {}
-        self._held = 0
+        self._judged = True  # whether the backlog of this return came to its end once
 
     async def load(self) -> None:
         """Read what was there before this node, or while another one was the owner."""
         async with self.lock:
-            drain = await self._db.run(drains.get_drain, self._appliance_id)
-            if self._state is None and drain is not None and drain.trip is not None:
-                self._held = max(await self._count_held(), 1)
-            self._state = drain
+            self._state = await self._db.run(drains.get_drain, self._appliance_id)
 
     async def returned(self, now: float) -> None:
         """The primary came back: a new window, and the breaker counts from nought."""
         async with self.lock:
             self._state = await self._db.change(drains.begin, self._appliance_id, now)
-            self._breaker = Breaker()
+            self._breaker, self._judged = Breaker(), False
             self._known.clear()
 
     @property
@@ -67,15 +64,13 @@ class Guard:
 
     async def note(self, accepted: Sequence[str], deferred: int, refused: Sequence[str]) -> None:
         """What recipients were told at RCPT, after that was recorded; under the lock."""
-        drain, now = self._state, self._clock.now()
-        if drain is None:
+        state, now = self._state, self._clock.now()
+        if state is None:
             return
-        if drain.trip is not None:
-            if accepted and (not drain.trip.known or await self._anybody_known(accepted, drain)):
+        if state.trip is not None:
+            if accepted and (not state.trip.known or await self._anybody_known(accepted, state)):
                 await self._release(f"{accepted[0]} is accepted again")
-            else:
-                self._held = await self._count_held()
-        elif now < drain.window_until:
+        elif now < state.window_until:
             await self._look_up(refused, now)
             self._breaker = self._breaker.answered(len(accepted) + deferred)
             for address in refused:
@@ -83,10 +78,12 @@ class Guard:
             await self._judge(exhausted=False)
 
     async def exhausted(self) -> None:
-        """Nothing is left to try."""
+        """Nothing is left to try; what comes later is judged by its share alone."""
+        if self._judged:
+            return
         async with self.lock:
-            drain = self._state
-            if drain is not None and drain.trip is None and self._clock.now() < drain.window_until:
+            self._judged = True
+            if self.trip is None:
                 await self._judge(exhausted=True)
 
     async def asked(self, address: str) -> None:
@@ -95,30 +92,24 @@ class Guard:
             await self._release(f"{address} would be accepted again")
 
     async def look(self) -> None:
-        """Whether an operator has released what the breaker held, or dropped it."""
+        """Whether an operator has released what the breaker held, or dropped it: nothing of it is left."""
         async with self.lock:
-            if self.trip is not None:
-                held, before = await self._count_held(), self._held
-                self._held = held
-                if held < before:
-                    await self._release("an operator")
+            if self.trip is not None and not await self._db.run(held_for, self._appliance_id, Reason.BREAKER):
+                await self._release("an operator")
 
-    async def close_window(self, now: float) -> bool:
-        """If the window has passed without the breaker, what was provisional has failed; whether that was so."""
+    async def close_window(self, now: float) -> None:
+        """If the window has passed without the breaker, what was provisional has failed."""
         async with self.lock:
-            drain = await self._db.run(drains.get_drain, self._appliance_id)
-            if drain is None or drain.trip is not None or now < drain.window_until:
-                return False
-            await self._queue.convert(self._appliance_id, Reason.BREAKER, Reason.FAILED)
-            await self._db.change(drains.close, self._appliance_id)
-            self._state = None
-            return True
+            state = await self._db.run(drains.get_drain, self._appliance_id)
+            if state is not None and state.trip is None and now >= state.window_until:
+                await self._queue.convert(self._appliance_id, Reason.BREAKER, Reason.FAILED)
+                await self._db.change(drains.close, self._appliance_id)
+                self._state = None
 
     async def _judge(self, *, exhausted: bool) -> None:
         trip = self._breaker.trip(exhausted=exhausted)
         if trip is not None and self._state is not None:
             self._state = await self._db.change(drains.trip, self._state, trip, self._clock.now())
-            self._held = await self._count_held()
             events.breaker_tripped(self._name, trip.reason)
 
     async def _release(self, by: str) -> None:
@@ -135,12 +126,9 @@ class Guard:
             known = await self._accepted(unknown, now - KNOWN_FOR, now)
             self._known |= {address: address in known for address in unknown}
 
-    async def _anybody_known(self, addresses: Sequence[str], drain: DrainState) -> bool:
-        before = drain.tripped_at or drain.returned_at
+    async def _anybody_known(self, addresses: Sequence[str], state: DrainState) -> bool:
+        before = state.tripped_at or state.returned_at
         return bool(await self._accepted({address.lower() for address in addresses}, before - KNOWN_FOR, before))
 
     async def _accepted(self, addresses: Collection[str], since: float, before: float) -> set[str]:
         return await asyncio.to_thread(accepted_between, self._db, self._appliance_id, addresses, since, before)
-
-    async def _count_held(self) -> int:
-        return await self._db.run(held_for, self._appliance_id, Reason.BREAKER)

@@ -19,6 +19,7 @@ class Memory:
         self._limit = limit
         self._share = share
         self._used = 0
+        self._awaited = False
         self._freed = asyncio.Event()
 
     def portion(self) -> Portion:
@@ -27,6 +28,13 @@ class Memory:
 
     def fits(self, size: int) -> bool:
         return self._used + size <= self._limit
+
+    def freed(self, size: int) -> None:
+        self._used -= size
+        if self._awaited:
+            self._awaited = False
+            self._freed.set()
+            self._freed = asyncio.Event()
 
 
 class Portion:
@@ -40,12 +48,11 @@ class Portion:
         """Wait until there is room for so many bytes."""
         memory = self._memory
         while self._used and not (self._used + size <= memory._share and memory.fits(size)):
+            memory._awaited = True
             await memory._freed.wait()
         self._used += size
         memory._used += size
 
     def give_back(self, size: int) -> None:
         self._used -= size
-        self._memory._used -= size
-        self._memory._freed.set()
-        self._memory._freed = asyncio.Event()
+        self._memory.freed(size)

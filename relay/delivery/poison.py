@@ -60,9 +60,10 @@ class InFlight:
 
     def close(self) -> None:
         """A clean end: whatever is in flight still, this program hasn't died of it."""
-        self._map[:] = bytes(SLOTS * _SLOT.size)
-        self._map.close()
-        os.close(self._file)
+        if not self._map.closed:
+            self._map[:] = bytes(SLOTS * _SLOT.size)
+            self._map.close()
+            os.close(self._file)
 
 
 def load(connection: Connection, now: float) -> dict[int, int]:

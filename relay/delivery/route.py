@@ -120,17 +120,17 @@ class Hops:
         self._failures: dict[Primary, int] = {}
         self._rests: dict[Primary, float] = {}
 
-    async def look_up(self, domains: set[str]) -> None:
+    async def look_up(self, domains: Iterable[str]) -> None:
         """Learn the hosts for ``domains``, and those known anew when it is time to."""
         if self._destination.fixed:
             return
         now = self._clock.monotonic()
         if now - self._looked_up_at > REFRESH:
             self._looked_up_at = now
-            domains = domains | self._routes.keys()
+            wanted = {*domains, *self._routes}
         else:
-            domains = domains - self._routes.keys()
-        for domain in domains:
+            wanted = set(domains) - self._routes.keys()
+        for domain in wanted:
             self._routes[domain] = (await self._destination.route(domain)).primaries
 
     def next(self, domains: Iterable[str]) -> Primary | None:

@@ -81,6 +81,8 @@ class Delivery:
         self._drains: dict[int, Drain] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._due: dict[int, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self._rests_until = 0.0
         self._closing = False
 
     async def run(self) -> None:
@@ -118,12 +120,25 @@ class Delivery:
     # What begins a drain
 
     async def _follow(self, changed: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._look_soon()
         while True:
-            self._look()
             await changed()
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        """At once, or in a moment where a look takes long because there are thousands of appliances."""
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_at(self._rests_until, self._look)
 
     def _look(self) -> None:
         """Begin, or nudge, the drains of those that have come into reach, or are out of it now."""
+        loop = asyncio.get_running_loop()
+        began, self._looking = loop.time(), None
+        self._compare()
+        self._rests_until = loop.time() + 4 * (loop.time() - began)
+
+    def _compare(self) -> None:
         before, self._reached = self._reached, {}
         for appliance_id in (POSTMASTER, *self._directory.snapshot.appliances):
             reach = self._reach(appliance_id)
@@ -215,7 +230,7 @@ class Delivery:
             await asyncio.sleep(TICK)
             now = self._clock.now()
             try:
-                self._look()
+                self._compare()
                 for appliance_id in [each for each, at in self._due.items() if at <= now]:
                     del self._due[appliance_id]
                     self._begin(appliance_id)
