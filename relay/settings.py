@@ -192,7 +192,9 @@ def load(path: Path | None = None) -> Settings:
             tomllib.loads(where.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SettingsError(f"{where}: no such file; 'relayctl init' makes one") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise SettingsError(f"{where}: {error.strerror or error}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{where}: {error}") from None
 
     class FromHere(Settings):
