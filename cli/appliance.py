@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.context import Operator, json_option
+from cli.context import Noun, Operator, json_option
+from cli.names import APPLIANCE
 from cli.render import at
+from cli.table import Column, word
 from relay.appliances import facts, store
 from relay.appliances.model import Activation, Appliance, Primary
 from relay.errors import Refused
@@ -45,14 +47,20 @@ def appliance_options(command: F) -> F:
                 type=click.Choice([str(choice) for choice in Activation]),
                 help="When the relay takes over by itself.",
             ),
-            click.option("--contact", "contacts", multiple=True, metavar="ADDRESS", help="Who is told; repeat."),
+            click.option(
+                "--contact",
+                "contacts",
+                multiple=True,
+                metavar="ADDRESS",
+                help="Who is told; repeat. 'none' for nobody.",
+            ),
             click.option("--hidden/--no-hidden", default=None, help="The primary isn't named in the DNS."),
             click.option(
                 "--skip-proof",
                 "skip_proofs",
                 multiple=True,
                 type=click.Choice([*PROOFS, "none"]),
-                help="A readiness proof to do without; repeat.",
+                help="A readiness proof to do without; repeat. 'none' does without none.",
             ),
         )
     ):
@@ -68,6 +76,8 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
         values["primaries"] = _primaries(values["primaries"])
     if "activation" in values:
         values["activation"] = Activation(values["activation"])
+    if values.get("contacts") == ("none",):
+        values["contacts"] = ()
     if "skip_proofs" in values:
         values["skip_proofs"] = tuple(name for name in values["skip_proofs"] if name != "none")
     return values
@@ -101,7 +111,7 @@ def describe(appliance: Appliance) -> dict[str, Any]:
     }
 
 
-@click.group()
+@click.group(cls=Noun)
 def appliance() -> None:
     """The customers' mail systems: what is watched, ticketed and drained."""
 
@@ -128,7 +138,7 @@ def add(operator: Operator, /, name: str, **options: Any) -> None:
 
 
 @appliance.command("set")
-@click.argument("name")
+@click.argument("name", type=APPLIANCE)
 @appliance_options
 @json_option
 @click.pass_obj
@@ -143,7 +153,7 @@ def change(operator: Operator, /, name: str, **options: Any) -> None:
 
 
 @appliance.command("show")
-@click.argument("name")
+@click.argument("name", type=APPLIANCE)
 @json_option
 @click.pass_obj
 def show(operator: Operator, name: str) -> None:
@@ -154,10 +164,11 @@ def show(operator: Operator, name: str) -> None:
         health = facts.all_health(connection).get(found.id)
     description = describe(found) | {"domains": domains, "health": str(health.state) if health else "unknown"}
     if not operator.out.facts(description):
-        operator.out.pairs(
+        pairs = (
             (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
             for key, value in description.items()
         )
+        operator.out.pairs(pairs, blanks=True)
 
 
 @appliance.command("list")
@@ -171,7 +182,14 @@ def list_(operator: Operator) -> None:
     if operator.out.facts([describe(one) for one in found]):
         return
     operator.out.table(
-        ("APPLIANCE", "CUSTOMER", "PRIMARIES", "HEALTH", "BUSINESS HOURS", "ACTIVATION"),
+        (
+            "APPLIANCE",
+            Column("CUSTOMER", spare=3),
+            "PRIMARIES",
+            word("HEALTH"),
+            Column("BUSINESS HOURS", spare=1),
+            Column("ACTIVATION", spare=2),
+        ),
         (
             (
                 one.name,
@@ -188,7 +206,7 @@ def list_(operator: Operator) -> None:
 
 
 @appliance.command("remove")
-@click.argument("name")
+@click.argument("name", type=APPLIANCE)
 @json_option
 @click.pass_obj
 def remove(operator: Operator, name: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import getpass
+import importlib.metadata
+import os
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,9 @@ from relay.settings import Settings, load
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+RELAY = "relay"
+"""Who the relay itself is in histories: no person goes by this name."""
 
 
 class Operator:
@@ -46,12 +51,11 @@ class Operator:
     @functools.cached_property
     def who(self) -> str:
         """The person, for histories: sudo's user before root."""
-        import os
-
         try:
-            return os.environ.get("SUDO_USER") or getpass.getuser()
+            name = os.environ.get("SUDO_USER") or getpass.getuser()
         except (KeyError, OSError):
-            return f"uid {os.getuid()}"
+            name = ""
+        return f"uid {os.getuid()}" if name in ("", RELAY) else name
 
     def now(self) -> float:
         return self.clock.now()
@@ -65,11 +69,23 @@ class Operator:
             self._db.close()
 
 
+def version() -> str:
+    """Of this program, as it is installed."""
+    return importlib.metadata.version("failover-relay")
+
+
+class Noun(click.Group):
+    """A group of verbs, listed in the order in which they are defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 def json_option(command: F) -> F:
     """``--json`` behind the command as well as before it."""
 
     def remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-        if value:
+        if value and not ctx.resilient_parsing:
             ctx.find_root().obj.out.as_json = True
 
     return click.option(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+from pathlib import Path
+
 import click
 
-from cli.context import Operator, json_option
+from cli.context import Noun, Operator, json_option
 from cli.render import plural
-from relay.db import database_path, upgrade
-from relay.errors import DatabaseMissing, Refused
+from relay.db import Database, database_path, upgrade
+from relay.errors import DatabaseMissing, DatabaseOutdated, Refused
 from relay.queue.verify import verify
 
 
-@click.group()
+@click.group(cls=Noun)
 def db() -> None:
     """The database: bring it up to date, check it."""
 
@@ -20,25 +23,53 @@ def db() -> None:
 @json_option
 @click.pass_obj
 def upgrade_(operator: Operator) -> None:
-    """Bring the database up to this program's version; stop the node before, start it after."""
+    """Bring the database up to this program's version.
+
+    Stop the node before, start it after.
+    """
     url = operator.settings.node.database
-    if not database_path(url).is_file():
-        raise DatabaseMissing(f"no database at {database_path(url)}; 'relayctl init' makes one")
-    before, after = upgrade(url)
-    done = f"{database_path(url)} is at {after}" + ("" if before == after else f", was at {before or 'nothing'}")
+    path = database_path(url)
+    if not path.exists():
+        raise DatabaseMissing(f"no database at {path}; 'relayctl init' makes one")
+    before, after = bring_up_to_date(url)
+    done = f"{path} is at {after}" + ("" if before == after else f", was at {before or 'nothing'}")
     operator.out.done(done, before=before, after=after)
+
+
+def bring_up_to_date(url: str) -> tuple[str | None, str]:
+    """(revision before, revision after). Raises Refused while a node of an older version runs, DatabaseError."""
+    try:
+        Database(url).close()
+    except DatabaseOutdated:
+        path = database_path(url)
+        if running := _running(path):
+            raise Refused(f"{' and '.join(running)} runs on {path}: stop it, upgrade, then start it again") from None
+    except DatabaseMissing:
+        pass
+    return upgrade(url)
+
+
+def _running(path: Path) -> list[str]:
+    """The nodes whose processes hold the lock of their name beside the database, whatever its tables look like."""
+    found = []
+    for lock in sorted(path.parent.glob(f"{path.name}.*.lock")):
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(f"node {lock.name.removeprefix(path.name + '.').removesuffix('.lock')}")
+    return found
 
 
 @db.command("check")
 @json_option
 @click.pass_obj
 def check(operator: Operator) -> None:
-    """Check the file, and that ledger and mail agree; exit 1 if anything is wrong."""
+    """Check the file, and that ledger and mail agree; exit 1 if not."""
     with operator.db.read() as connection:
         faults = verify(connection)
     if not operator.out.facts({"ok": not faults, "faults": faults}):
-        operator.out.line("the database is sound, and the ledger agrees with the mail" if not faults else "", "green")
-        for fault in faults:
-            operator.out.line(fault, "bold red")
+        for fault in faults or ["the database is sound, and the ledger agrees with the mail"]:
+            operator.out.line(fault, "bold red" if faults else "green")
     if faults:
         raise Refused(f"{plural(len(faults), 'fault')} found in {operator.db.path}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import click
 
-from cli.context import Operator, json_option
+from cli.context import Operator, json_option, version
+from cli.names import EITHER, appliance_of
+from cli.plain import printable
 from cli.render import plural, size
-from relay.appliances import store
+from cli.table import prose, word
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import Appliance, Domain, RecipientPolicy
 from relay.clock import DRIFT_LIMIT
@@ -27,15 +30,18 @@ from relay.settings import PROOFS, Settings
 AT_ONCE = 8
 """Appliances that are proven at the same time."""
 LOW_DISK = 2 * 1000**3
+FEW = 60
+"""Checks that are all listed for a person; of more, those that hold are only counted."""
 
+START = "start it: 'relayctl serve', or 'systemctl start relay'"
 REMEDIES = {
-    "dns": "mend the MX set as the evidence says (deploy/dns.md); the primary isn't in the DNS? "
-    "'relayctl appliance set NAME --hidden'",
-    "loop": "is a node running ('relayctl status'), and is port 25 reachable at the address that the DNS names?",
-    "space": "give the disk or the quota more room ('relayctl domain set DOMAIN --quota'), or drain what waits",
-    "expiry": "raise the lifetime: 'relayctl domain set DOMAIN --lifetime 30d' saves what is queued already",
-    "recipients": "fill the list: 'relayctl recipient import DOMAIN FILE'; "
-    "or take all: 'relayctl domain set DOMAIN --recipients any'",
+    "dns": "mend the MX set as the evidence says; deploy/dns.md shows how it should look",
+    "loop": "is port 25 open at the addresses that the DNS names, and do [node] mx_names and mx_addresses name them?",
+    "space": "make room on the disk, give it more of the quota with 'relayctl domain set {domain} --quota SIZE', "
+    "or drain what waits",
+    "expiry": "'relayctl domain set {domain} --lifetime 30d' saves what is queued already",
+    "recipients": "'relayctl recipient import {domain} FILE' fills the list, "
+    "'relayctl domain set {domain} --recipients any' does without",
     "tls": "renew the certificate that [smtp] tls_certificate names, then send the node SIGHUP",
 }
 
@@ -52,36 +58,42 @@ class Check:
 
 
 @click.command()
-@click.argument("domain", required=False)
+@click.argument("name", required=False, metavar="[DOMAIN|APPLIANCE]", type=EITHER)
 @json_option
 @click.pass_obj
-def doctor(operator: Operator, domain: str | None) -> None:
-    """Try every proof and check now; exit 1 if one fails. Works beside a running node, and without one."""
+def doctor(operator: Operator, name: str | None) -> None:
+    """Try every proof and check now, and say what to do; exit 1 if one fails.
+
+    Works beside a running node, and without one.
+    """
     with operator.db.read() as connection:
         snapshot = load(connection) or Snapshot()
         found = nodes(connection)
-        chosen = store.get_domain(connection, domain) if domain else None
+        chosen = appliance_of(connection, name).id if name else None
     appliances = [
         appliance
         for appliance in snapshot.appliances.values()
-        if snapshot.domains_of.get(appliance.id) and (chosen is None or appliance.id == chosen.appliance_id)
+        if snapshot.domains_of.get(appliance.id) and chosen in (None, appliance.id)
     ]
     checks = list(_node_checks(operator, found))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     checks += _domain_checks(snapshot, appliances)
     if not operator.out.facts([asdict(check) for check in checks]):
+        shown = [check for check in checks if len(checks) <= FEW or check.result != "ok"]
         operator.out.table(
-            ("ABOUT", "CHECK", "RESULT", "EVIDENCE"),
-            ((check.about, check.check, check.result, _text(check)) for check in checks),
+            ("ABOUT", "CHECK", word("RESULT"), prose("EVIDENCE", lines=True)),
+            ((check.about, check.check, check.result, _text(check)) for check in shown),
             empty="nothing to check",
         )
+        if len(shown) < len(checks):
+            operator.out.line(f"{plural(len(checks) - len(shown), 'more check')} ok", "dim")
     failed = sum(check.result == "failed" for check in checks)
     if failed:
         raise Refused(f"{plural(failed, 'check')} of {len(checks)} failed")
 
 
 def _text(check: Check) -> str:
-    return f"{check.evidence}\n→ {check.remedy}" if check.remedy else check.evidence
+    return printable(check.evidence) + (f"\n→ {check.remedy}" if check.remedy else "")
 
 
 def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check]:
@@ -91,7 +103,7 @@ def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check
     own = next((row for row in running if row.name == name), None)
     if own is None:
         others = f"; running: {', '.join(row.name for row in running)}" if running else ""
-        yield Check(name, "running", "failed", f"this node doesn't run{others}", "start it: relayctl serve")
+        yield Check(name, "running", "failed", f"this node doesn't run{others}", START)
     else:
         yield Check(name, "running", "ok", f"listens on {', '.join(own.listeners)}")
         yield from _running_checks(own, now)
@@ -103,6 +115,9 @@ def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check
 
 
 def _running_checks(own: NodeRow, now: float) -> Iterator[Check]:
+    if own.version != version():
+        evidence = f"the node runs version {own.version}, and {version()} is installed"
+        yield Check(own.name, "version", "warning", evidence, "restart the node at a quiet time")
     if own.isolated:
         yield Check(
             own.name,
@@ -120,11 +135,23 @@ def _running_checks(own: NodeRow, now: float) -> Iterator[Check]:
         evidence = "the clock looked wrong at the start: for an hour nothing expires"
         yield Check(own.name, "clock", "warning", evidence, "check the machine's clock")
     else:
-        yield Check(own.name, "clock", "ok", f"{own.drift:+.1f} s from the wall clock")
+        yield Check(own.name, "clock", "ok", f"within {abs(own.drift):.1f} s of the wall clock")
 
 
 def _settings_checks(settings: Settings) -> Iterator[Check]:
     node = settings.node
+    if "." not in node.hostname:
+        evidence = f"EHLO and Received say {node.hostname!r}, which is no full name"
+        yield Check(node.name, "hostname", "warning", evidence, "set [node] hostname to a name that the DNS knows")
+    else:
+        yield Check(node.name, "hostname", "ok", f"EHLO and Received say {node.hostname}")
+    if not node.mx_names and not node.mx_addresses:
+        evidence = f"in MX records only {node.hostname} is known to be this cluster"
+        remedy = "set [node] mx_names and mx_addresses to what the customers' MX records say"
+        yield Check(node.name, "mx", "warning", evidence, remedy)
+    else:
+        known = ", ".join([*node.mx_names, *node.mx_addresses])
+        yield Check(node.name, "mx", "ok", f"in MX records this cluster is {known}")
     if node.postmaster:
         yield Check(node.name, "postmaster", "ok", f"mail to postmaster goes to {node.postmaster}")
     else:
@@ -157,17 +184,37 @@ async def _prove_all(
             lambda: listeners,
         )
         turn = asyncio.Semaphore(AT_ONCE)
+        progress = _Progress(len(appliances))
 
         async def one(appliance: Appliance) -> list[Check]:
             async with turn:
-                return await _prove(operator, prover, appliance, snapshot.domains_of[appliance.id])
+                checks = await _prove(operator, prover, appliance, snapshot.domains_of[appliance.id], bool(listeners))
+            progress.tell()
+            return checks
 
         return [check for checks in await asyncio.gather(*map(one, appliances)) for check in checks]
     finally:
         await queue.close()
 
 
-async def _prove(operator: Operator, prover: Prover, appliance: Appliance, domains: Sequence[Domain]) -> list[Check]:
+class _Progress:
+    """How far we are, for somebody who waits at a terminal."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._done = 0
+        self._shown = wanted > AT_ONCE and sys.stderr.isatty()
+
+    def tell(self) -> None:
+        self._done += 1
+        if self._shown:
+            end = "\n" if self._done == self._wanted else ""
+            click.echo(f"\r{self._done} of {plural(self._wanted, 'appliance')} tried{end}", nl=False, err=True)
+
+
+async def _prove(
+    operator: Operator, prover: Prover, appliance: Appliance, domains: Sequence[Domain], running: bool
+) -> list[Check]:
     before = await operator.db.run(proofs_of, appliance.id)
     tried = {proof.name: proof for proof in (await prover.prove(appliance, domains, before)).proofs}
     checks = []
@@ -178,7 +225,9 @@ async def _prove(operator: Operator, prover: Prover, appliance: Appliance, domai
         elif proof.ok:
             checks.append(Check(appliance.name, name, "ok", proof.evidence))
         else:
-            checks.append(Check(appliance.name, name, "failed", proof.evidence, REMEDIES[name]))
+            remedy = START if name == "loop" and not running else REMEDIES[name]
+            domain = domains[0].name if len(domains) == 1 else "DOMAIN"
+            checks.append(Check(appliance.name, name, "failed", proof.evidence, remedy.format(domain=domain)))
     return checks
 
 

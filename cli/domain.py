@@ -12,8 +12,10 @@ import click
 from sqlalchemy import Connection
 
 from cli.appliance import appliance_options, appliance_values
-from cli.context import Operator, dry_run_option, json_option
+from cli.context import Noun, Operator, dry_run_option, json_option
+from cli.names import APPLIANCE, DOMAIN
 from cli.render import at, plural, size, span
+from cli.table import Column, count
 from relay.appliances import store
 from relay.appliances.model import Domain, RecipientPolicy, WhenUp, parse_duration
 from relay.errors import Refused
@@ -30,7 +32,9 @@ def domain_options(command: Any) -> Any:
         (
             click.option("--recipients", type=click.Choice(["any", "listed"]), help="Whose mail is taken."),
             click.option(
-                "--when-up", type=click.Choice([str(choice) for choice in WhenUp]), help="While the primary is up."
+                "--when-up",
+                type=click.Choice([str(choice) for choice in WhenUp]),
+                help="What mail meets while the primary is up: it is relayed, or put off (4xx).",
             ),
             click.option("--lifetime", metavar="TIME", help="How long a message may wait, such as 14d."),
             click.option("--quota", metavar="SIZE", help="How much may wait, such as 10GB."),
@@ -81,14 +85,14 @@ def _appliance_names(connection: Connection) -> dict[int, str]:
     return {one.id: one.name for one in store.list_appliances(connection)}
 
 
-@click.group()
+@click.group(cls=Noun)
 def domain() -> None:
     """The Gold domains: whose mail the relay takes while their appliance is down."""
 
 
 @domain.command("add")
 @click.argument("name")
-@click.option("--appliance", "appliance_name", metavar="NAME", help="The appliance that the domain belongs to.")
+@click.option("--appliance", "appliance_name", metavar="NAME", type=APPLIANCE, help="The appliance it belongs to.")
 @domain_options
 @appliance_options
 @json_option
@@ -99,6 +103,9 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
     \b
     relayctl domain add acme.example --appliance acme
     relayctl domain add gold.example --primary 192.0.2.25
+
+    What isn't said: recipients any, when-up relay, lifetime 14d, quota 10GB; for the appliance business hours
+    Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
     """
     of_domain, of_appliance = domain_values(options), appliance_values(options)
     if appliance_name is None and "primaries" not in of_appliance:
@@ -125,8 +132,8 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
 
 
 @domain.command("set")
-@click.argument("name")
-@click.option("--appliance", "appliance_name", metavar="NAME", help="Move it to another appliance.")
+@click.argument("name", type=DOMAIN)
+@click.option("--appliance", "appliance_name", metavar="NAME", type=APPLIANCE, help="Move it to another appliance.")
 @domain_options
 @json_option
 @click.pass_obj
@@ -145,7 +152,7 @@ def change(operator: Operator, /, name: str, appliance_name: str | None, **optio
 
 
 @domain.command("show")
-@click.argument("name")
+@click.argument("name", type=DOMAIN)
 @json_option
 @click.pass_obj
 def show(operator: Operator, name: str) -> None:
@@ -155,8 +162,10 @@ def show(operator: Operator, name: str) -> None:
         description = describe(found, _appliance_names(connection)[found.appliance_id])
     if not operator.out.facts(description):
         shown = description | {"lifetime_seconds": span(found.lifetime), "quota_bytes": size(found.quota)}
-        operator.out.pairs((key.replace("_seconds", "").replace("_bytes", "").replace("_", " "), value)
-                           for key, value in shown.items())  # fmt: skip
+        pairs = (
+            (key.replace("_seconds", "").replace("_bytes", "").replace("_", " "), value) for key, value in shown.items()
+        )
+        operator.out.pairs(pairs, blanks=True)
 
 
 @domain.command("list")
@@ -170,7 +179,15 @@ def list_(operator: Operator) -> None:
     if operator.out.facts([describe(one, names[one.appliance_id]) for one in found]):
         return
     operator.out.table(
-        ("DOMAIN", "APPLIANCE", "RECIPIENTS", "WHEN UP", ">LIFETIME", ">QUOTA", "UNTIL"),
+        (
+            "DOMAIN",
+            Column("APPLIANCE", spare=1),
+            "RECIPIENTS",
+            "WHEN UP",
+            count("LIFETIME"),
+            count("QUOTA"),
+            "UNTIL",
+        ),
         (
             (
                 one.name,
@@ -188,11 +205,14 @@ def list_(operator: Operator) -> None:
 
 
 @domain.command("remove")
-@click.argument("name")
+@click.argument("name", type=DOMAIN)
 @json_option
 @click.pass_obj
 def remove(operator: Operator, name: str) -> None:
-    """Remove a domain for which no mail waits; strangers are refused its mail from then on."""
+    """Remove a domain for which no mail waits.
+
+    Its mail is refused from then on.
+    """
     with operator.db.write() as connection:
         _refuse_with_mail(connection, store.get_domain(connection, name), "removed")
         store.remove_domain(connection, name)
@@ -214,29 +234,60 @@ def _refuse_with_mail(connection: Connection, found: Domain, what: str) -> None:
 @json_option
 @click.pass_obj
 def import_(operator: Operator, file: TextIO, dry_run: bool) -> None:
-    """Add or change many domains from a CSV file, as 'export' writes it ('-' for standard input). All or none."""
-    reader = csv.DictReader(file)
-    unknown = set(reader.fieldnames or ()) - set(COLUMNS)
-    if unknown or not {"domain", "appliance"} <= set(reader.fieldnames or ()):
-        raise Refused(f"the first line should name columns among {', '.join(COLUMNS)}; domain and appliance at least")
+    """Add or change many domains from a CSV file, all or none.
+
+    The file is as 'relayctl domain export' writes it; '-' for standard input.
+    """
+    lines = _read(file)  # all of it, before a transaction keeps others waiting
     added = changed = 0
     with operator.db.write() as connection:
-        for row in reader:
+        for number, row in lines:
             try:
-                values = domain_values({key: value for key, value in row.items() if key in COLUMNS[2:]})
-                values["appliance_id"] = store.get_appliance(connection, row["appliance"] or "").id
-                if store.find_domain(connection, row["domain"] or ""):
-                    store.set_domain(connection, row["domain"], **values)
-                    changed += 1
-                else:
-                    store.add_domain(connection, operator.now(), name=row["domain"], **values)
+                if _import_line(connection, operator.now(), row):
                     added += 1
+                else:
+                    changed += 1
             except Refused as error:
-                raise Refused(f"line {reader.line_num}: {error}; nothing was imported") from None
+                raise Refused(f"line {number}: {error}; nothing was imported") from None
         if dry_run:
             connection.rollback()
     verb = "would be" if dry_run else "were"
-    operator.out.done(f"{plural(added, 'domain')} {verb} added, {changed} {verb} changed", added=added, changed=changed)
+    operator.out.done(
+        f"{plural(added, 'domain')} {verb} added, {changed} {verb} changed",
+        added=added,
+        changed=changed,
+        dry_run=dry_run,
+    )
+
+
+def _read(file: TextIO) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a CSV file, by number. Raises Refused."""
+    reader = csv.DictReader(file, restval="", strict=True)
+    try:
+        names = set(reader.fieldnames or ())
+        if names - set(COLUMNS) or not {"domain", "appliance"} <= names:
+            wanted = f"columns among {', '.join(COLUMNS)}; domain and appliance at least"
+            raise Refused(f"the first line should name {wanted}")
+        return [(reader.line_num, row) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Refused(f"line {reader.line_num + 1} is no CSV in UTF-8: {error}") from None
+
+
+def _import_line(connection: Connection, now: float, row: dict[Any, Any]) -> bool:
+    """Add (True) or change one domain. Raises Refused."""
+    if None in row:
+        raise Refused("it has more fields than the first line")
+    values = domain_values({key: value for key, value in row.items() if key in COLUMNS[2:]})
+    owner = store.get_appliance(connection, row["appliance"])
+    found = store.find_domain(connection, row["domain"])
+    if found is None:
+        store.add_domain(connection, now, name=row["domain"], appliance_id=owner.id, **values)
+        return True
+    if found.appliance_id != owner.id:
+        _refuse_with_mail(connection, found, "moved to another appliance")
+        values["appliance_id"] = owner.id
+    store.set_domain(connection, found.name, **values)
+    return False
 
 
 @domain.command("export")

@@ -3,54 +3,50 @@
 from __future__ import annotations
 
 import click
-from sqlalchemy import Connection
 
-from cli.context import Operator, json_option
+from cli.context import Noun, Operator, json_option
+from cli.names import EITHER, appliance_of
 from cli.render import at, clock_time, span
+from cli.table import Column, count, prose
 from relay.appliances import facts, store
 from relay.continuity import orders
 from relay.continuity.orders import Ordered
 from relay.continuity.store import list_history
-from relay.errors import NotFound
 
 
-@click.group()
+@click.group(cls=Noun)
 def failover() -> None:
     """Take over by hand, give back, and see what was done."""
 
 
-def _appliance_name(connection: Connection, name: str) -> str:
-    """The appliance of that name, or the one that a domain of that name belongs to. Raises NotFound."""
-    if store.find_appliance(connection, name) is not None:
-        return name
-    domain = store.find_domain(connection, name)
-    if domain is None:
-        raise NotFound(f"no appliance or Gold domain is named {name}; 'relayctl status' shows all")
-    return next(one.name for one in store.list_appliances(connection) if one.id == domain.appliance_id)
-
-
 @failover.command("activate")
-@click.argument("name", metavar="APPLIANCE|DOMAIN")
+@click.argument("name", metavar="APPLIANCE|DOMAIN", type=EITHER)
 @click.option("-m", "--reason", default="", help="Why; it stands in the history.")
 @json_option
 @click.pass_obj
 def activate(operator: Operator, name: str, reason: str) -> None:
-    """Take over whatever the hours say, once proven; while the appliance is up, this arms the next outage."""
+    """Take over, whatever the hours say, once it is proven.
+
+    While the appliance is up, this is kept for its next outage.
+    """
     with operator.db.write() as connection:
-        appliance = _appliance_name(connection, name)
+        appliance = appliance_of(connection, name).name
         ordered = orders.activate(connection, appliance, operator.who, reason, operator.now())
     _say(operator, ordered, "the relay takes over as soon as every proof holds ('relayctl doctor' shows them)")
 
 
 @failover.command("deactivate")
-@click.argument("name", metavar="APPLIANCE|DOMAIN")
+@click.argument("name", metavar="APPLIANCE|DOMAIN", type=EITHER)
 @click.option("-m", "--reason", default="", help="Why; it stands in the history.")
 @json_option
 @click.pass_obj
 def deactivate(operator: Operator, name: str, reason: str) -> None:
-    """Don't take over, or no longer; mail is queued all the same, and the ticket is a P1."""
+    """Don't take over, or no longer.
+
+    Mail is queued all the same, and the ticket is a P1.
+    """
     with operator.db.write() as connection:
-        appliance = _appliance_name(connection, name)
+        appliance = appliance_of(connection, name).name
         ordered = orders.deactivate(connection, appliance, operator.who, reason, operator.now())
     _say(operator, ordered, "the relay doesn't take over; mail is queued all the same")
 
@@ -67,14 +63,14 @@ def _say(operator: Operator, ordered: Ordered, effect: str) -> None:
 
 
 @failover.command("history")
-@click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False)
+@click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False, type=EITHER)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines at most.")
 @json_option
 @click.pass_obj
 def history(operator: Operator, name: str | None, limit: int) -> None:
-    """Outages, and every decision in them: by the relay and by people, newest first."""
+    """Outages, and each decision in them, newest first."""
     with operator.db.read() as connection:
-        number = None if name is None else store.get_appliance(connection, _appliance_name(connection, name)).id
+        number = None if name is None else appliance_of(connection, name).id
         names = {one.id: one.name for one in store.list_appliances(connection)}
         outages = facts.list_outages(connection, number)[:limit]
         lines = list_history(connection, number, limit=limit)
@@ -98,7 +94,16 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
     ):
         return
     operator.out.table(
-        (">OUTAGE", "APPLIANCE", "BEGAN", "TAKEN OVER", "RETURNED", "DRAINED", "ENDED", "REASON"),
+        (
+            count("OUTAGE"),
+            "APPLIANCE",
+            "BEGAN",
+            "TAKEN OVER",
+            "RETURNED",
+            Column("DRAINED", spare=1),
+            "ENDED",
+            prose("REASON"),
+        ),
         (
             (
                 one.id,
@@ -116,7 +121,7 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
     )
     operator.out.line()
     operator.out.table(
-        ("WHEN", "APPLIANCE", ">OUTAGE", "WHO", "FROM", "TO", "WHY"),
+        ("WHEN", "APPLIANCE", count("OUTAGE", spare=1), "WHO", "FROM", "TO", prose("WHY", lines=True)),
         (
             (
                 clock_time(line.at),

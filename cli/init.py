@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from cli.context import Operator, json_option
+from cli.db import bring_up_to_date
 from relay.appliances import store
 from relay.appliances.model import Primary
-from relay.db import Database, upgrade
+from relay.db import Database
 from relay.errors import Refused
 from relay.settings import find, load
 
@@ -64,7 +65,7 @@ def init(operator: Operator, example: bool) -> None:
         except OSError as error:
             raise Refused(f"can't write {path}: {error.strerror}") from None
     settings = load(path)
-    _, revision = upgrade(settings.node.database)
+    _, revision = bring_up_to_date(settings.node.database)
     database = Database(settings.node.database)
     try:
         if example:

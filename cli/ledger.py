@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from cli.context import Operator, json_option
+from cli.names import DOMAIN
+from cli.table import count, word
 from relay.appliances import store
 from relay.mail import normalise_domain
 from relay.queue.ledger import Ledger
@@ -16,7 +18,7 @@ COLUMNS = ("accepted", "delivered", "bounced", "expired", "dropped", "queued", "
 
 
 @click.command()
-@click.argument("domain", required=False)
+@click.argument("domain", required=False, type=DOMAIN)
 @click.option("--outage", type=int, metavar="ID", help="Only what was counted for one outage (failover history).")
 @json_option
 @click.pass_obj
@@ -34,7 +36,7 @@ def ledger(operator: Operator, domain: str | None, outage: int | None) -> None:
         operator.out.facts(facts if domain is None else (facts[0] if facts else nothing))
         return
     operator.out.table(
-        ("DOMAIN", *(f">{column.upper()}" for column in COLUMNS), "BALANCE"),
+        ("DOMAIN", *(count(column.upper()) for column in COLUMNS), word("BALANCE")),
         (
             (row["domain"], *(row[column] for column in COLUMNS), "ok" if one.balanced else "failed")
             for row, one in zip(facts, rows, strict=True)

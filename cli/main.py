@@ -1,48 +1,49 @@
 """relayctl: the operator's one command.
 
-Each noun is a file of its own, loaded only when it is called. Exit 0: done; 1: refused or failed, with one plain line
-on standard error; 2: the command line itself is wrong.
+Each noun is a file of its own, loaded only when it is called: most calls need only one. Exit 0: done; 1: refused or
+failed, with one plain line on standard error; 2: the command line itself is wrong.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import io
 import os
 import sys
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-from cli.context import Operator
-from relay import events
-from relay.errors import RelayError
+from cli.plain import printable
 
-# command → (module, attribute); the order is that of --help.
+# Each is the attribute of that name in the module of that name; the order and the words are those of --help.
 COMMANDS = {
-    "init": ("cli.init", "init"),
-    "serve": ("cli.serve", "serve"),
-    "demo": ("cli.demo", "demo"),
-    "status": ("cli.status", "status"),
-    "doctor": ("cli.doctor", "doctor"),
-    "appliance": ("cli.appliance", "appliance"),
-    "domain": ("cli.domain", "domain"),
-    "recipient": ("cli.recipient", "recipient"),
-    "queue": ("cli.queue", "queue"),
-    "ledger": ("cli.ledger", "ledger"),
-    "trace": ("cli.trace", "trace"),
-    "failover": ("cli.failover", "failover"),
-    "ticket": ("cli.ticket", "ticket"),
-    "maintenance": ("cli.maintenance", "maintenance"),
-    "dns": ("cli.dns", "dns"),
-    "node": ("cli.node", "node"),
-    "db": ("cli.db", "db"),
-    "completion": ("cli.completion", "completion"),
+    "init": "Write relay.toml and make the database, or bring it up to date.",
+    "serve": "Run a node in the foreground.",
+    "demo": "A whole outage on loopback in under a minute, narrated.",
+    "status": "Health, continuity, readiness, queue and ticket.",
+    "doctor": "Try every proof and check now, and say what to do.",
+    "appliance": "The customers' mail systems that are watched.",
+    "domain": "The Gold domains whose mail is taken.",
+    "recipient": "Who exists at a domain.",
+    "queue": "The mail that waits: list, hold, release, retry, drop …",
+    "ledger": "What was accepted, and what became of it.",
+    "trace": "What became of a message.",
+    "failover": "Take over by hand, give back, see what was done.",
+    "ticket": "The desk's tickets: read them, say what you do.",
+    "maintenance": "Windows in which an outage is expected.",
+    "dns": "What the DNS says of our domains.",
+    "node": "The nodes that share this database.",
+    "db": "The database: bring it up to date, check it.",
+    "completion": "A completion script for bash, zsh or fish.",
 }
 
 
 class Commands(click.Group):
-    """The commands above, imported when asked for: most calls need only one."""
+    """The commands above, imported when they are called; --help and completion read the table alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -50,21 +51,39 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module = importlib.import_module(f"cli.{cmd_name}")
+        if events := sys.modules.get("relay.events"):
+            events.silence()  # what a command does is said by the command; serve and demo set up a log of their own
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = [name for name in COMMANDS if name.startswith(args[0][:2])]
+        if args[0] not in COMMANDS and not ctx.resilient_parsing and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             ctx.fail(f"no command is named {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from cli.context import version
+
+        click.echo(f"relayctl {version()}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "-c",
     "--config",
@@ -72,7 +91,14 @@ class Commands(click.Group):
     help="relay.toml to use (default: $RELAY_CONFIG, ./relay.toml, /etc/relay/relay.toml).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print facts as JSON, for scripts.")
-@click.version_option(version("failover-relay"), prog_name="relayctl", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def relayctl(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """Run and operate the failover relay: a secondary MX that keeps mail while the primary is down.
@@ -82,34 +108,66 @@ def relayctl(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     A node here:      relayctl init --example && relayctl serve
     What is going on: relayctl status
     """
-    events.silence()  # serve and demo set up a log of their own
+    from cli.context import Operator
+
     ctx.obj = Operator(config, as_json)
     ctx.call_on_close(ctx.obj.close)
 
 
-def main() -> None:
-    """The entry point: turns every failure into one line."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command (``argv``: without the program's name) and return its exit status; every failure is one line."""
+    _never_fail_to_print()
     try:
-        relayctl.main(standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
-    except click.Abort:
-        click.echo("relayctl: stopped", err=True)
-        sys.exit(1)
+        status = relayctl.main(argv, prog_name="relayctl", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone can be told from a failure
+        return status if isinstance(status, int) else 0
     except click.UsageError as error:
         error.show()
-        sys.exit(2)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("stopped")
     except click.ClickException as error:
-        click.echo(f"relayctl: {error.format_message()}", err=True)
-        sys.exit(1)
-    except RelayError as error:
-        click.echo(f"relayctl: {error}", err=True)
-        sys.exit(1)
+        return _failed(error.format_message())
+    except SystemExit as end:  # rich and click have met a reader that has gone
+        _output_lost()
+        return end.code if isinstance(end.code, int) else 1
     except BrokenPipeError:
-        # Whoever reads has enough (relayctl … | head); Python must not complain of it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _output_lost()  # whoever reads has enough (relayctl … | head)
+        return 1
     except Exception as error:
-        line = " ".join(str(error).split())
-        click.echo(f"relayctl: unexpected {type(error).__name__}: {line}", err=True)
-        sys.exit(1)
+        return _failed(_explain(error))
+
+
+def _explain(error: Exception) -> str:
+    from relay.errors import RelayError
+
+    if isinstance(error, RelayError):
+        return str(error)
+    if isinstance(error, OSError):
+        if _output_lost():
+            return f"can't write to standard output: {error.strerror or error}"
+        if error.filename is not None:
+            return f"{error.filename}: {error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error}"
+
+
+def _failed(text: str) -> int:
+    click.echo(f"relayctl: {printable(' '.join(text.split()))}", err=True)
+    return 1
+
+
+def _never_fail_to_print() -> None:
+    """What this terminal's encoding doesn't know is printed as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _output_lost() -> bool:
+    """Whether what was printed can't be written; then Python must not try again, and complain, at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import click
 
-from cli.context import Operator, When, json_option
+from cli.context import Noun, Operator, When, json_option
+from cli.names import EITHER, appliance_of
 from cli.render import at, clock_time, span
+from cli.table import Column, count, prose
 from relay.appliances import facts, store
 from relay.appliances.model import parse_duration
 from relay.errors import NotFound, Refused
 
 
-@click.group()
+@click.group(cls=Noun)
 def maintenance() -> None:
-    """Announced work on an appliance: mail is queued as ever, and no P1 opens before the end."""
+    """Announced work: mail is queued as ever, and no P1 opens before the end."""
 
 
 @maintenance.command("add")
-@click.argument("appliance")
+@click.argument("name", metavar="APPLIANCE|DOMAIN", type=EITHER)
 @click.option("--from", "starts_at", type=When(), help="When it begins (default: now).")
 @click.option("--to", "ends_at", type=When(), help="When it ends.")
 @click.option("--for", "duration", metavar="TIME", help="How long it takes, such as 2h.")
@@ -26,7 +28,7 @@ def maintenance() -> None:
 @click.pass_obj
 def add(
     operator: Operator,
-    appliance: str,
+    name: str,
     starts_at: float | None,
     ends_at: float | None,
     duration: str | None,
@@ -50,14 +52,14 @@ def add(
     if ends <= max(begins, operator.now()):
         raise Refused("the window would be over before it begins, or is in the past")
     with operator.db.write() as connection:
-        found = store.get_appliance(connection, appliance)
+        found = appliance_of(connection, name)
         number = facts.add_window(
             connection, appliance_id=found.id, starts_at=begins, ends_at=ends, reason=reason, created_by=operator.who
         )
     operator.out.done(
-        f"maintenance {number} of {appliance}: {clock_time(begins)} to {clock_time(ends)}",
+        f"maintenance {number} of {found.name}: {clock_time(begins)} to {clock_time(ends)}",
         id=number,
-        appliance=appliance,
+        appliance=found.name,
         starts_at=at(begins),
         ends_at=at(ends),
         reason=reason,
@@ -88,7 +90,7 @@ def list_(operator: Operator, everything: bool) -> None:
     if operator.out.facts(rows):
         return
     operator.out.table(
-        (">ID", "APPLIANCE", "FROM", "TO", "STATE", "REASON", "BY"),
+        (count("ID"), "APPLIANCE", "FROM", "TO", "STATE", Column("BY", spare=1), prose("REASON")),
         (
             (
                 window.id,
@@ -96,8 +98,8 @@ def list_(operator: Operator, everything: bool) -> None:
                 clock_time(window.starts_at),
                 clock_time(window.ends_at),
                 _state(window, now),
-                window.reason,
                 window.created_by,
+                window.reason,
             )
             for window in windows
         ),
@@ -112,7 +114,7 @@ def _state(window: facts.Window, now: float) -> str:
 
 
 @maintenance.command("remove")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @json_option
 @click.pass_obj
 def remove(operator: Operator, number: int) -> None:

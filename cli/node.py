@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 
-from cli.context import Operator, json_option
+from cli.context import Noun, Operator, json_option
 from cli.render import at, clock_time, span
+from cli.table import Column, count, word
 from relay.cluster.nodes import nodes, owner_names
 
 
-@click.group()
+@click.group(cls=Noun)
 def node() -> None:
     """The nodes that share this database."""
 
@@ -22,7 +25,8 @@ def list_(operator: Operator) -> None:
     now = operator.now()
     with operator.db.read() as connection:
         found = nodes(connection)
-        owners = list(owner_names(connection).values())
+        # Number 0 is the mail for our own postmaster, which is no customer's appliance.
+        owners = Counter(name for number, name in owner_names(connection).items() if number)
     rows = [
         {
             "name": one.name,
@@ -30,7 +34,7 @@ def list_(operator: Operator) -> None:
             "version": one.version,
             "state": one.state(now),
             "listeners": list(one.listeners),
-            "appliances": owners.count(one.name),
+            "appliances": owners[one.name],
             "started_at": at(one.started_at),
             "heartbeat_at": at(one.heartbeat_at),
         }
@@ -39,14 +43,22 @@ def list_(operator: Operator) -> None:
     if operator.out.facts(rows):
         return
     operator.out.table(
-        ("NODE", "STATE", "VERSION", "LISTENS ON", ">APPLIANCES", "STARTED", ">LAST HEARD OF"),
+        (
+            "NODE",
+            word("STATE"),
+            Column("VERSION", spare=1),
+            "LISTENS ON",
+            count("APPLIANCES"),
+            Column("STARTED", spare=2),
+            count("LAST HEARD OF"),
+        ),
         (
             (
                 one.name,
                 one.state(now),
                 one.version,
                 ", ".join(one.listeners),
-                owners.count(one.name),
+                owners[one.name],
                 clock_time(one.started_at),
                 f"{span(now - one.heartbeat_at)} ago",
             )

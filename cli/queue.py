@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.context import Operator, dry_run_option, json_option, yes_option
+from cli.context import Noun, Operator, dry_run_option, json_option, yes_option
+from cli.names import DOMAIN
 from cli.render import at, clock_time, plural, size, span
+from cli.table import Column, count, prose, word
+from relay.appliances import store
 from relay.appliances.model import parse_duration
 from relay.db import Database
 from relay.errors import NotFound, Refused
 from relay.mail import normalise_domain
 from relay.queue import operators
 from relay.queue.filter import Filter
+from relay.queue.ledger import ledger
 from relay.queue.operators import Listed
 from relay.queue.states import Reason, State
+
+MANY = 100_000
+"""Lines that are shown at most; more recipients than a message can have."""
+PAGE = 1000
+"""Lines that an export reads at a time."""
 
 
 def filter_options(command: Any) -> Any:
@@ -32,6 +44,8 @@ def filter_options(command: Any) -> Any:
             name = None if domain is None else normalise_domain(domain)
         except ValueError as error:
             raise Refused(str(error)) from None
+        if name is not None:
+            _known(operator, name)
         which = Filter(
             domain=name,
             sender=options.pop("sender"),
@@ -48,28 +62,36 @@ def filter_options(command: Any) -> Any:
     wrapped: Any = gather
     for option in reversed(
         (
-            click.option("--domain", help="Recipients of this Gold domain."),
-            click.option("--sender", help="Envelope sender; '<>' for the null sender."),
-            click.option("--recipient", help="Recipient's address."),
-            click.option("--state", type=click.Choice(["queued", "held"])),
-            click.option("--reason", type=click.Choice([str(reason) for reason in Reason])),
+            click.option("--domain", type=DOMAIN, help="Recipients of this Gold domain."),
+            click.option("--sender", metavar="ADDRESS", help="Envelope sender; '<>' for the null sender."),
+            click.option("--recipient", metavar="ADDRESS", help="Recipient's address."),
+            click.option("--state", type=click.Choice(["queued", "held"]), help="Only one of them."),
+            click.option("--reason", type=click.Choice([str(reason) for reason in Reason]), help="Why it is held."),
             click.option("--older-than", metavar="TIME", help="Received longer ago than 2h, 3d …"),
-            click.option("--id", "ids", type=int, multiple=True, help="A message's number; repeat."),
+            click.option("--id", "ids", metavar="ID", type=int, multiple=True, help="A message's number; repeat."),
         )
     ):
         wrapped = option(wrapped)
     return wrapped
 
 
-@click.group()
+def _known(operator: Operator, domain: str) -> None:
+    """A misspelt domain must not look like one without mail. Raises NotFound."""
+    with operator.db.read() as connection:
+        known = store.find_domain(connection, domain) is not None or ledger(connection, domain)
+    if not known and domain != operator.settings.node.hostname.lower():
+        raise NotFound(f"no Gold domain is named {domain}; 'relayctl domain list' shows them")
+
+
+@click.group(cls=Noun)
 def queue() -> None:
-    """The mail that waits: list, show, hold, release, retry, drop, export."""
+    """The mail that waits. All verbs but show take the same filter; several options must all hold."""
 
 
 @queue.command("list")
 @click.pass_obj
 @json_option
-@click.option("--limit", type=click.IntRange(1, 100000), default=100, show_default=True, help="Rows at most.")
+@click.option("--limit", type=click.IntRange(1, MANY), default=100, show_default=True, help="Rows at most.")
 @filter_options
 def list_(operator: Operator, which: Filter, limit: int) -> None:
     """What waits, oldest first."""
@@ -79,7 +101,17 @@ def list_(operator: Operator, which: Filter, limit: int) -> None:
     if operator.out.facts([_facts(row) for row in rows]):
         return
     operator.out.table(
-        (">ID", "STATE", ">AGE", ">SIZE", "SENDER", "RECIPIENTS", ">TRIES", "NEXT", "LAST REPLY"),
+        (
+            count("ID"),
+            word("STATE"),
+            count("AGE"),
+            count("SIZE", spare=3),
+            "SENDER",
+            "RECIPIENTS",
+            count("TRIES", spare=2),
+            Column("NEXT", spare=1),
+            prose("LAST REPLY"),
+        ),
         (
             (
                 row.id,
@@ -87,7 +119,7 @@ def list_(operator: Operator, which: Filter, limit: int) -> None:
                 span(now - row.received_at),
                 size(row.size),
                 row.sender or "<>",
-                ", ".join(row.recipients[:3]) + (" …" if len(row.recipients) > 3 else ""),
+                row.recipients[0] + (f" +{len(row.recipients) - 1}" if len(row.recipients) > 1 else ""),
                 row.attempts,
                 f"in {span(row.next_attempt_at - now)}" if row.next_attempt_at and row.next_attempt_at > now else "",
                 row.last_reply,
@@ -117,14 +149,14 @@ def _facts(row: Listed) -> dict[str, Any]:
 
 
 @queue.command("show")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @json_option
 @click.pass_obj
 def show(operator: Operator, number: int) -> None:
-    """One message: its envelope and where each recipient stands."""
-    rows = operators.select_rows(operator.db, Filter(ids=(number,)), operator.now(), limit=100000)
+    """One message: its envelope, and where each recipient stands."""
+    rows = operators.select_rows(operator.db, Filter(ids=(number,)), operator.now(), limit=MANY)
     if not rows:
-        raise NotFound(f"no message {number} waits here; 'relayctl trace --id {number}' knows what became of it")
+        raise _gone(number)
     if operator.out.facts([_facts(row) for row in rows]):
         return
     first = rows[0]
@@ -132,35 +164,52 @@ def show(operator: Operator, number: int) -> None:
     operator.out.pairs(
         (("from", first.sender or "<>"), ("received", clock_time(first.received_at)), ("size", size(first.size)))
     )
+    operator.out.line()
     operator.out.table(
-        ("DOMAIN", "RECIPIENTS", "STATE", "REASON", ">TRIES", "NEXT ATTEMPT", "LAST REPLY"),
+        ("RECIPIENT", word("STATE"), count("TRIES"), Column("NEXT ATTEMPT", spare=1), prose("LAST REPLY")),
         (
             (
-                row.domain,
-                ", ".join(row.recipients),
-                str(row.state),
-                row.reason,
+                recipient,
+                f"{row.state} {row.reason}" if row.reason else str(row.state),
                 row.attempts,
                 clock_time(row.next_attempt_at),
                 row.last_reply,
             )
             for row in rows
+            for recipient in row.recipients
         ),
         empty="",
     )
 
 
+def _gone(number: int) -> NotFound:
+    return NotFound(f"no message {number} waits here; 'relayctl trace --id {number}' knows what became of it")
+
+
 Verb = Callable[[Database, Filter, float, str], int]
 
 
-def _change(operator: Operator, which: Filter, verb: Verb, word: str, dry_run: bool) -> None:
+def _change(operator: Operator, which: Filter, verb: Verb, done: str, dry_run: bool, now: float | None = None) -> None:
     """Carry a verb out on what matches, and say on how much."""
+    now = operator.now() if now is None else now
     if dry_run:
-        number = operators.count(operator.db, which, operator.now(), verb)
+        number = operators.count(operator.db, which, now, verb)
     else:
-        number = verb(operator.db, which, operator.now(), operator.who)
-    done = f"{plural(number, 'recipient')} {'would be ' if dry_run else ''}{word}"
-    operator.out.done(done, recipients=number, dry_run=dry_run)
+        try:
+            number = verb(operator.db, which, now, operator.who)
+        except KeyboardInterrupt:
+            raise Refused(f"stopped part way: what is {done} stays so; the same command goes on") from None
+    if not number:
+        _expect(operator, which, now)
+    line = f"{plural(number, 'recipient')} {'would be ' if dry_run else ''}{done}"
+    operator.out.done(line, recipients=number, dry_run=dry_run)
+
+
+def _expect(operator: Operator, which: Filter, now: float) -> None:
+    """A message that somebody names by its number should be here. Raises NotFound."""
+    for number in which.ids:
+        if not operators.select_rows(operator.db, Filter(ids=(number,)), now, limit=1):
+            raise _gone(number)
 
 
 @queue.command("hold")
@@ -203,12 +252,18 @@ def drop(operator: Operator, which: Filter, dry_run: bool, yes: bool) -> None:
     """Destroy mail: nobody gets it, and its sender is not told."""
     if which == Filter():
         raise click.UsageError("say which mail: dropping everything that waits needs a filter")
+    now = operator.now()
     if not yes and not dry_run:
-        number = operators.count(operator.db, which, operator.now(), operators.drop)
+        number = operators.count(operator.db, which, now, operators.drop)
         if not number:
+            _expect(operator, which, now)
             raise NotFound("nothing matches, nothing dropped")
+        if not sys.stdin.isatty():
+            raise Refused(f"this would destroy mail for {plural(number, 'recipient')}: say --yes where nobody is asked")
         click.confirm(f"Destroy mail for {plural(number, 'recipient')} for good?", abort=True, err=True)
-    _change(operator, which, operators.drop, "dropped", dry_run)
+        if not which.ids:  # what arrives while somebody thinks about the number is not part of it
+            which = replace(which, older_than=which.older_than or 0.0)
+    _change(operator, which, operators.drop, "dropped", dry_run, now)
 
 
 @queue.command("export")
@@ -216,20 +271,44 @@ def drop(operator: Operator, which: Filter, dry_run: bool, yes: bool) -> None:
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="A folder; default: stdout.")
 @filter_options
 def export(operator: Operator, which: Filter, folder: Path | None) -> None:
-    """Write messages as they would be sent: one to standard output, or each to FOLDER/ID.eml."""
-    rows = operators.select_rows(operator.db, which, operator.now(), limit=100000)
-    numbers = sorted({row.id for row in rows})
-    if not numbers:
+    """Write messages as they would be sent.
+
+    One to standard output, or each to FOLDER/ID.eml; they stay in the queue.
+    """
+    if folder is None and sys.stdout.isatty():
+        raise Refused("a message may hold anything, and would reach the terminal raw: use a pipe, or --to FOLDER")
+    numbers = _numbers(operator.db, which, operator.now())
+    first, second = next(numbers, None), next(numbers, None)
+    if first is None:
+        _expect(operator, which, operator.now())
         raise NotFound("nothing matches")
-    if folder is None and len(numbers) > 1:
-        raise Refused(f"{plural(len(numbers), 'message')} match: say --to FOLDER, or choose one by --id")
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for number in numbers:
-        content = operators.export(operator.db, number)
-        if folder is None:
-            sys.stdout.buffer.write(content)
-        else:
-            (folder / f"{number}.eml").write_bytes(content)
-    if folder is not None:
-        click.echo(f"{plural(len(numbers), 'message')} written to {folder}", err=True)
+    if folder is None:
+        if second is not None:
+            raise Refused("several messages match: say --to FOLDER, or choose one by --id")
+        sys.stdout.buffer.write(operators.export(operator.db, first))
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = sum(_write(operator.db, number, folder) for number in chain([first], [second] if second else [], numbers))
+    operator.out.done(f"{plural(written, 'message')} written to {folder}", messages=written)
+
+
+def _numbers(db: Database, which: Filter, now: float) -> Iterator[int]:
+    """Of all messages that match, oldest first."""
+    last = 0
+    while rows := operators.select_rows(db, which, now, limit=PAGE, after=last):
+        for row in rows:
+            if row.id != last:
+                last = row.id
+                yield last
+
+
+def _write(db: Database, number: int, folder: Path) -> bool:
+    """False where the message has left meanwhile."""
+    try:
+        content = operators.export(db, number)
+    except NotFound:
+        return False
+    handle = os.open(folder / f"{number}.eml", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(handle, "wb") as file:  # noqa: PTH123 - a Path can't be opened with a mode of its own
+        file.write(content)
+    return True

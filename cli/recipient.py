@@ -6,19 +6,21 @@ from typing import TextIO
 
 import click
 
-from cli.context import Operator, dry_run_option, json_option
+from cli.context import Noun, Operator, dry_run_option, json_option
+from cli.names import DOMAIN
 from cli.render import plural
 from relay.appliances import store
+from relay.errors import Refused
 from relay.recipients import lists
 
 
-@click.group()
+@click.group(cls=Noun)
 def recipient() -> None:
     """The recipients of a domain that takes listed ones alone (domain set NAME --recipients listed)."""
 
 
 @recipient.command("add")
-@click.argument("domain")
+@click.argument("domain", type=DOMAIN)
 @click.argument("addresses", nargs=-1, required=True)
 @json_option
 @click.pass_obj
@@ -30,7 +32,7 @@ def add(operator: Operator, domain: str, addresses: tuple[str, ...]) -> None:
 
 
 @recipient.command("remove")
-@click.argument("domain")
+@click.argument("domain", type=DOMAIN)
 @click.argument("addresses", nargs=-1, required=True)
 @json_option
 @click.pass_obj
@@ -42,7 +44,7 @@ def remove(operator: Operator, domain: str, addresses: tuple[str, ...]) -> None:
 
 
 @recipient.command("list")
-@click.argument("domain")
+@click.argument("domain", type=DOMAIN)
 @json_option
 @click.pass_obj
 def list_(operator: Operator, domain: str) -> None:
@@ -53,21 +55,27 @@ def list_(operator: Operator, domain: str) -> None:
     if operator.out.facts(addresses):
         return
     for address in addresses:
-        click.echo(address)
+        operator.out.line(address)
     if not addresses:
         operator.out.line(f"no recipients of {found.name} are listed")
 
 
 @recipient.command("import")
-@click.argument("domain")
+@click.argument("domain", type=DOMAIN)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @dry_run_option
 @json_option
 @click.pass_obj
 def import_(operator: Operator, domain: str, file: TextIO, dry_run: bool) -> None:
-    """Add one address a line from a file ('-' for standard input); # begins a comment. All or none."""
-    lines = (line.partition("#")[0].strip() for line in file)
-    addresses = [line for line in lines if line]
+    """Add one address a line from a file, all or none.
+
+    '-' is standard input; # begins a comment.
+    """
+    try:
+        lines = (line.partition("#")[0].strip() for line in file)
+        addresses = [line for line in lines if line]
+    except UnicodeDecodeError as error:
+        raise Refused(f"the list should be UTF-8 text: {error.reason}") from None
     with operator.db.write() as connection:
         added = lists.add(connection, store.get_domain(connection, domain), addresses, operator.now())
         if dry_run:

@@ -1,25 +1,49 @@
-"""relayctl status: who is down, what we do about it, what waits, and which ticket is open."""
+"""relayctl status: who is down, what we do about it, what waits, and which ticket is open.
+
+For a person the most urgent stands first, with the reason; of many domains those that are quiet are only counted.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 from sqlalchemy import Connection
 
-from cli.context import Operator, json_option
-from cli.render import clock_time, size, span
-from relay.app import VERSION
+from cli.context import Operator, json_option, version
+from cli.names import EITHER
+from cli.render import clock_time, plural, size, span
+from cli.table import Column, count, prose, word
 from relay.appliances import facts
 from relay.appliances.directory import Snapshot, load
+from relay.appliances.facts import Health
 from relay.appliances.model import Domain
 from relay.cluster.nodes import NodeRow, nodes, owner_names
+from relay.continuity.store import proofs_of
 from relay.errors import NotFound
+from relay.mail import domain_of
 from relay.queue import backlog
-from relay.queue.ledger import ledger
 from relay.tickets.reading import Brief, most_urgent
+
+FEW = 40
+"""Domains that are listed in any case; of more, the quiet ones are only counted."""
+COLUMNS = (
+    "DOMAIN",
+    Column("APPLIANCE", spare=3),
+    word("HEALTH"),
+    word("CONTINUITY"),
+    word("READY", spare=2),
+    count("QUEUED"),
+    count("HELD"),
+    count("OLDEST", spare=1),
+    word("TICKET"),
+    prose("WHY"),
+)
+_BY_URGENCY = {"down": 0, "delayed": 1, "unknown": 2, "up": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,61 +66,48 @@ def read(connection: Connection, now: float) -> Known:
         nodes(connection),
         owner_names(connection),
         most_urgent(connection),
-        {row.domain: (row.queued, row.held) for row in ledger(connection)},
+        backlog.counts(connection),
         backlog.oldest_waiting(connection),
     )
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[DOMAIN|APPLIANCE]")
+@click.argument("name", required=False, metavar="[DOMAIN|APPLIANCE]", type=EITHER)
+@click.option("--all", "everything", is_flag=True, help="List quiet domains too, however many there are.")
 @json_option
 @click.pass_obj
-def status(operator: Operator, name: str | None) -> None:
+def status(operator: Operator, name: str | None, everything: bool) -> None:
     """Health, continuity, readiness, queue and ticket, of everything or of one."""
     with operator.db.read() as connection:
         known = read(connection, operator.now())
-        outages = facts.list_outages(connection)
     domains = _matching(known.snapshot, name)
     rows = [_facts(known, domain) for domain in domains]
     node = _node(operator, known)
     if operator.out.facts({"node": node, "domains": rows}):
         return
     _head(operator, node, known)
-    operator.out.table(
-        ("DOMAIN", "APPLIANCE", "HEALTH", "CONTINUITY", "READY", ">QUEUED", ">HELD", ">OLDEST", "TICKET"),
-        (
-            (
-                row["domain"],
-                row["appliance"],
-                row["health"],
-                row["continuity"],
-                _ready(row),
-                row["queued"],
-                row["held"],
-                span(row["oldest_seconds"]),
-                f"P{row['ticket']['priority']} {row['ticket']['status']} #{row['ticket']['id']}"
-                if row["ticket"]
-                else "",
-            )
-            for row in rows
-        ),
-        empty="no Gold domains yet; 'relayctl domain add' adds one",
-    )
+    if len(rows) > 1:
+        operator.out.line(_summary(rows))
+    operator.out.line()
+    shown = rows if name or everything or len(rows) <= FEW else [row for row in rows if not _quiet(row)]
+    operator.out.table(COLUMNS, _lines(known, shown), empty=_nothing(rows))
+    if shown and len(shown) < len(rows):
+        operator.out.line(f"{plural(len(rows) - len(shown), 'more domain')} without trouble; --all lists them", "dim")
     if name is not None:
         for number in sorted({domain.appliance_id for domain in domains}):
-            _detail(operator, known, number, outages)
+            _detail(operator, known, number)
 
 
 def _matching(snapshot: Snapshot, name: str | None) -> list[Domain]:
     if name is None:
         return list(snapshot.domains.values())
-    domain = snapshot.domains.get(name.lower().rstrip("."))
+    domain = snapshot.domains.get(domain_of(f"@{name}"))
     if domain is not None:
         return [domain]
     for number, appliance in snapshot.appliances.items():
         if appliance.name == name:
             return list(snapshot.domains_of.get(number, ()))
-    raise NotFound(f"no Gold domain or appliance is named {name}; 'relayctl status' shows all")
+    raise NotFound(f"no Gold domain or appliance is named {name}; 'relayctl status --all' shows all")
 
 
 def _facts(known: Known, domain: Domain) -> dict[str, Any]:
@@ -113,6 +124,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         "customer": appliance.customer,
         "health": str(health.state),
         "health_reason": health.reason,
+        "health_seconds": max(0, round(known.now - health.since)),
         "continuity": str(continuity.state),
         "ready": continuity.ready,
         "failing_proofs": list(continuity.failing_proofs),
@@ -124,10 +136,63 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
     }
 
 
-def _ready(row: dict[str, Any]) -> str:
-    if row["ready"] is None:
-        return "not proven yet"
-    return "yes" if row["ready"] else f"no ({', '.join(row['failing_proofs'])})"
+def _quiet(row: dict[str, Any]) -> bool:
+    return (
+        row["health"] == Health.UP
+        and row["ready"] is not False
+        and row["ticket"] is None
+        and not row["queued"]
+        and not row["held"]
+    )
+
+
+def _lines(known: Known, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """The table, the most urgent first; why, once for each appliance."""
+    told = set()
+    for row in sorted(rows, key=_urgency):
+        ticket = row["ticket"]
+        yield (
+            row["domain"],
+            row["appliance"],
+            row["health"],
+            row["continuity"],
+            row["ready"],
+            row["queued"],
+            row["held"],
+            span(row["oldest_seconds"]),
+            f"P{ticket['priority']} {ticket['status']} #{ticket['id']}" if ticket else "",
+            "" if row["appliance"] in told else _why(row),
+        )
+        told.add(row["appliance"])
+
+
+def _urgency(row: dict[str, Any]) -> tuple[Any, ...]:
+    priority = row["ticket"]["priority"] if row["ticket"] else 9
+    return priority, _BY_URGENCY[row["health"]], _quiet(row), row["appliance"], row["domain"]
+
+
+def _why(row: dict[str, Any]) -> str:
+    reasons = []
+    if row["health"] != Health.UP:
+        reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
+    if row["ready"] is False:
+        reasons.append(f"not proven: {', '.join(row['failing_proofs'])}")
+    return "; ".join(reasons)
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> str:
+    health = Counter(row["health"] for row in rows)
+    waiting = f"{sum(row['queued'] for row in rows)} queued, {sum(row['held'] for row in rows)} held"
+    tickets = {row["ticket"]["id"]: row["ticket"]["priority"] for row in rows if row["ticket"]}
+    urgent = "".join(f", {many} × P{priority}" for priority, many in sorted(Counter(tickets.values()).items()))
+    states = ", ".join(f"{health[one]} {one}" for one in _BY_URGENCY if health[one])
+    return f"{plural(len(rows), 'domain')}: {states}; {waiting}; {urgent[2:] or 'no open ticket'}"
+
+
+def _nothing(rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return "no Gold domains yet; 'relayctl domain add' adds one"
+    return f"all {len(rows)} domains are up and quiet; --all lists them"
 
 
 def _node(operator: Operator, known: Known) -> dict[str, Any]:
@@ -136,7 +201,7 @@ def _node(operator: Operator, known: Known) -> dict[str, Any]:
     row = next((row for row in known.nodes if row.name == name), None)
     return {
         "name": name,
-        "version": row.version if row else VERSION,
+        "version": row.version if row else version(),
         "state": row.state(known.now) if row else "stopped",
         "listeners": list(row.listeners) if row and row.state(known.now) == "running" else [],
         "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free,
@@ -158,16 +223,17 @@ def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
             )
     if not any(row.state(known.now) == "running" for row in known.nodes):
         operator.out.line("no node is running: what stands below is what the last one knew", "bold red")
-    operator.out.line()
 
 
-def _detail(operator: Operator, known: Known, number: int, outages: list[facts.Outage]) -> None:
+def _detail(operator: Operator, known: Known, number: int) -> None:
     appliance = known.snapshot.appliances[number]
     health, continuity = known.snapshot.health[number], known.snapshot.continuity[number]
     windows = [
         window for window in known.snapshot.windows if window.appliance_id == number and window.ends_at > known.now
     ]
-    last = next((outage for outage in outages if outage.appliance_id == number), None)
+    with operator.db.read() as connection:
+        last = next(iter(facts.list_outages(connection, number)), None)
+        failing = [proof for proof in proofs_of(connection, number) if proof.name in continuity.failing_proofs]
     operator.out.line()
     operator.out.line(f"{appliance.name} ({appliance.customer})", "bold")
     operator.out.pairs(
@@ -175,13 +241,19 @@ def _detail(operator: Operator, known: Known, number: int, outages: list[facts.O
             ("primaries", ", ".join(map(str, appliance.primaries)) or "by MX"),
             ("health", f"{health.state} since {clock_time(health.since)}: {health.reason}"),
             ("continuity", f"{continuity.state} since {clock_time(continuity.since)}"),
+            ("not proven", "\n".join(map(str, failing))),
             ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
-            ("maintenance", ", ".join(f"until {clock_time(window.ends_at)}" for window in windows)),
+            ("maintenance", "\n".join(map(_window, windows))),
             ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),
             ("last outage", _outage(last)),
             ("owner", known.owners.get(number)),
         )
     )
+
+
+def _window(window: facts.Window) -> str:
+    reason = f" ({window.reason})" if window.reason else ""
+    return f"{clock_time(window.starts_at)} to {clock_time(window.ends_at)}{reason}"
 
 
 def _outage(outage: facts.Outage | None) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from cli.context import Operator, json_option
+from cli.context import Noun, Operator, json_option
+from cli.names import EITHER, appliance_of
 from cli.render import clock_time, span
+from cli.table import Column, count, prose, word
 from relay.tickets import operators, reading
 from relay.tickets.reading import Reading
 from relay.tickets.sla import SlaClock
@@ -19,7 +21,7 @@ from relay.tickets.ticket import Entry, Ticket
 reason_option = click.option("-m", "--reason", default="", help="Why; it stands in the history.")
 
 
-@click.group()
+@click.group(cls=Noun)
 def ticket() -> None:
     """The desk's tickets: list, read, and say what you do."""
 
@@ -36,7 +38,18 @@ def list_(operator: Operator, everything: bool) -> None:
     if operator.out.facts([one.facts() for one in found]):
         return
     operator.out.table(
-        (">ID", "PRIORITY", "STATUS", "APPLIANCE", "CUSTOMER", "CONDITION", ">AGE", "ACKNOWLEDGE", "RESPOND", "WHO"),
+        (
+            count("ID"),
+            word("PRIO"),
+            "STATUS",
+            "APPLIANCE",
+            Column("CUSTOMER", spare=3),
+            "CONDITION",
+            count("AGE", spare=2),
+            word("ACKNOWLEDGE"),
+            word("RESPOND"),
+            Column("WHO", spare=1),
+        ),
         (
             (
                 one.ticket.id,
@@ -46,8 +59,8 @@ def list_(operator: Operator, everything: bool) -> None:
                 one.ticket.customer,
                 str(one.ticket.condition),
                 span((one.ticket.resolved_at or now) - one.ticket.opened_at),
-                _clock(one.present.acknowledge, now),
-                _clock(one.present.respond, now),
+                _clock(one.present.acknowledge, one.ticket.resolved_at or now),
+                _clock(one.present.respond, one.ticket.resolved_at or now),
                 one.ticket.assignee,
             )
             for one in found
@@ -57,7 +70,7 @@ def list_(operator: Operator, everything: bool) -> None:
 
 
 @ticket.command("show")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @json_option
 @click.pass_obj
 def show(operator: Operator, number: int) -> None:
@@ -79,8 +92,8 @@ def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) 
             ("condition", str(it.condition)),
             ("domains", ", ".join(it.domains)),
             ("opened", f"{clock_time(it.opened_at)} by {it.opened_by}"),
-            ("acknowledge", _clock(found.present.acknowledge, now)),
-            ("respond", _clock(found.present.respond, now)),
+            ("acknowledge", _clock(found.present.acknowledge, it.resolved_at or now)),
+            ("respond", _clock(found.present.respond, it.resolved_at or now)),
             ("taken by", it.assignee),
             ("waiting", "for the customer" if it.waiting else ""),
             ("resolved", clock_time(it.resolved_at)),
@@ -89,7 +102,7 @@ def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) 
     )
     operator.out.line()
     operator.out.table(
-        ("WHEN", "WHO", "WHAT", "WHY"),
+        ("WHEN", "WHO", "WHAT", prose("WHY", lines=True)),
         ((clock_time(entry.at), entry.actor, _what(entry), entry.reason) for entry in history),
         empty="nothing has happened yet",
     )
@@ -104,25 +117,35 @@ def _what(entry: Entry) -> str:
 
 
 def _clock(clock: SlaClock, now: float) -> str:
-    """A clock for people: met, breached, or what is left."""
+    """A clock for people: met (perhaps late), late by how much, or how much is left."""
     if clock.breached_at is not None:
-        return f"breached {clock_time(clock.breached_at)}"
+        return "late, met" if clock.met_at is not None else f"late {span(now - clock.breached_at)}"
     if clock.met_at is not None:
         return "met"
-    return "" if clock.due is None else f"due in {span(clock.due - now)}"
+    return "" if clock.due is None else f"in {span(clock.due - now)}"
 
 
 @ticket.command("open")
-@click.argument("appliance")
-@click.option("--priority", type=click.IntRange(1, 3), default=1, show_default=True)
-@click.option("--condition", type=click.Choice([str(one) for one in Condition]), default="mailflow", show_default=True)
+@click.argument("name", metavar="APPLIANCE|DOMAIN", type=EITHER)
+@click.option("--priority", type=click.IntRange(1, 3), default=1, show_default=True, help="1, 2 or 3.")
+@click.option(
+    "--condition",
+    type=click.Choice([str(one) for one in Condition]),
+    default="mailflow",
+    show_default=True,
+    help="What it is about.",
+)
 @click.option("-m", "--reason", required=True, help="What is wrong; it stands in the history.")
 @json_option
 @click.pass_obj
-def open_(operator: Operator, appliance: str, priority: int, condition: str, reason: str) -> None:
-    """Open one by hand; the relay adopts it if it finds the same trouble."""
+def open_(operator: Operator, name: str, priority: int, condition: str, reason: str) -> None:
+    """Open one by hand.
+
+    The relay adopts it if it finds the same trouble.
+    """
 
     def work(connection: Connection) -> Ticket:
+        appliance = appliance_of(connection, name).name
         return operators.open_ticket(
             connection, appliance, Condition(condition), Priority(priority), operator.who, reason, operator.now()
         )
@@ -131,7 +154,7 @@ def open_(operator: Operator, appliance: str, priority: int, condition: str, rea
 
 
 @ticket.command("ack")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @reason_option
 @json_option
 @click.pass_obj
@@ -141,7 +164,7 @@ def ack(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("respond")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @click.option("-m", "--message", required=True, help="What was written to the customer.")
 @json_option
 @click.pass_obj
@@ -151,7 +174,7 @@ def respond(operator: Operator, number: int, message: str) -> None:
 
 
 @ticket.command("wait")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @reason_option
 @json_option
 @click.pass_obj
@@ -161,7 +184,7 @@ def wait(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("resume")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @reason_option
 @json_option
 @click.pass_obj
@@ -171,7 +194,7 @@ def resume(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("comment")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @click.option("-m", "--message", required=True, help="The comment.")
 @click.option("--visible", is_flag=True, help="The customer sees it too; that is a response.")
 @json_option
@@ -186,7 +209,7 @@ def comment(operator: Operator, number: int, message: str, visible: bool) -> Non
 
 
 @ticket.command("priority")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @click.argument("priority", type=click.IntRange(1, 3))
 @reason_option
 @json_option
@@ -201,7 +224,7 @@ def priority_(operator: Operator, number: int, priority: int, reason: str) -> No
 
 
 @ticket.command("resolve")
-@click.argument("number", type=int)
+@click.argument("number", metavar="ID", type=int)
 @reason_option
 @json_option
 @click.pass_obj

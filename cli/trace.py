@@ -8,16 +8,17 @@ import click
 
 from cli.context import Operator, json_option
 from cli.render import at, clock_time, size, span
+from cli.table import Column, count, prose, word
 from relay.errors import NotFound
 from relay.queue import trace as traces
 from relay.queue.trace import Traced
 
 
 @click.command()
-@click.option("--sender", help="Envelope sender; '<>' for the null sender.")
-@click.option("--recipient", help="Envelope recipient.")
-@click.option("--message-id", help="The Message-ID header, with or without brackets.")
-@click.option("--id", "number", type=int, help="The number it had here.")
+@click.option("--sender", metavar="ADDRESS", help="Envelope sender; '<>' for the null sender.")
+@click.option("--recipient", metavar="ADDRESS", help="Envelope recipient.")
+@click.option("--message-id", metavar="TEXT", help="The Message-ID header, with or without brackets.")
+@click.option("--id", "number", metavar="ID", type=int, help="The number it had here.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=20, show_default=True, help="Messages at most.")
 @json_option
 @click.pass_obj
@@ -29,7 +30,10 @@ def trace(
     number: int | None,
     limit: int,
 ) -> None:
-    """What became of a message: from its arrival to 30 days after it left, newest first. Exit 1 if none is known."""
+    """What became of a message, newest first; exit 1 if none is known.
+
+    From its arrival to 30 days after it left.
+    """
     if (sender, recipient, message_id, number) == (None, None, None, None):
         raise click.UsageError("say --sender, --recipient, --message-id or --id")
     found = traces.trace(operator.db, sender=sender, recipient=recipient, message_id=message_id, id=number, limit=limit)
@@ -66,14 +70,25 @@ def _facts(one: Traced) -> dict[str, Any]:
 
 
 def _tell(operator: Operator, one: Traced) -> None:
-    stayed = "" if one.removed_at is None else f", left after {span(one.removed_at - one.received_at)}"
-    operator.out.line(f"Message {one.id}  {one.message_id or '(no Message-ID)'}", "bold")
-    operator.out.line(
-        f"from {one.sender or '<>'}, {size(one.size)}, received {clock_time(one.received_at)}"
-        f" from {one.client_ip} ({one.client_helo}){stayed}"
+    stayed = (
+        ""
+        if one.removed_at is None
+        else f"{clock_time(one.removed_at)}, after {span(one.removed_at - one.received_at)}"
     )
+    operator.out.line(f"Message {one.id}", "bold")
+    operator.out.pairs(
+        (
+            ("message-id", one.message_id),
+            ("from", one.sender or "<>"),
+            ("client", f"{one.client_ip} ({one.client_helo})"),
+            ("size", size(one.size)),
+            ("received", clock_time(one.received_at)),
+            ("left", stayed),
+        )
+    )
+    operator.out.line()
     operator.out.table(
-        ("RECIPIENT", "STATE", ">TRIES", "LAST ATTEMPT", "LAST REPLY"),
+        ("RECIPIENT", word("STATE"), count("TRIES"), Column("LAST ATTEMPT", spare=1), prose("LAST REPLY")),
         (
             (
                 recipient.address,
