@@ -17,7 +17,8 @@ class Connections:
     def __init__(self, most: int, most_per_client: int) -> None:
         self.most = most
         self.most_per_client = most_per_client
-        self._clients: Counter[str] = Counter()
+        self.clients: Counter[str] = Counter()
+        """Sessions by client; one without any isn't in it."""
         self._open = 0
 
     def __len__(self) -> int:
@@ -28,17 +29,17 @@ class Connections:
         if self._open >= self.most:
             raise Deferred(421, "4.3.2", "Too many connections, try again later")
         client = _client(ip)
-        if self._clients[client] >= self.most_per_client:
+        if self.clients[client] >= self.most_per_client:
             raise Deferred(421, "4.7.0", "Too many connections from you, try again later")
         self._open += 1
-        self._clients[client] += 1
+        self.clients[client] += 1
 
     def release(self, ip: str) -> None:
         client = _client(ip)
         self._open -= 1
-        self._clients[client] -= 1
-        if not self._clients[client]:
-            del self._clients[client]
+        self.clients[client] -= 1
+        if not self.clients[client]:
+            del self.clients[client]
 
 
 class Memory:

@@ -8,9 +8,11 @@ async with house(tmp_path) as relay:
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,8 +95,17 @@ class House:
         return found
 
     @asynccontextmanager
-    async def client(self, *, hello: bool = True) -> AsyncIterator[Client]:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
+    async def client(self, *, hello: bool = True, window: int | None = None) -> AsyncIterator[Client]:
+        """One that has said EHLO, or not. ``window``: bytes of replies that have room on their way to it."""
+        sock = socket.socket()
+        if window is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+            for server in self.edge._servers:
+                for listener in server.sockets:  # what it accepts has its buffers
+                    with socket.socket(fileno=os.dup(listener.fileno())) as ours:
+                        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
+        sock.connect(("127.0.0.1", self.port))
+        client = Client(*await asyncio.open_connection(sock=sock, limit=2**20))
         try:
             if hello:
                 assert (await client.reply()).startswith("220 ")
@@ -156,6 +167,18 @@ class Client:
         await self.begin(**envelope)
         return await self.ask(content + b"\r\n.\r\n")
 
+    async def choke(self) -> None:
+        """Ask for ever more replies and read none, until the relay takes no more commands."""
+        await self.ask("MAIL FROM:<a@b.example>")
+        self.writer.transport.pause_reading()
+        waiting, before = 0, -1
+        while waiting == 0 or waiting != before:
+            if waiting == 0:
+                self.writer.write(b"RCPT TO:<someone@gold.example>\r\n" * 10_000)
+            before = waiting
+            await asyncio.sleep(0.1)
+            waiting = self.writer.transport.get_write_buffer_size()
+
     async def start_tls(self, context: ssl.SSLContext) -> None:
         assert (await self.ask("STARTTLS")).startswith("220 ")
         await self.writer.start_tls(context)
@@ -176,23 +199,22 @@ async def house(
         smtp=Smtp(**{"listen": ["127.0.0.1:0"], **smtp}),
         metrics=Metrics(listen=""),
     )
-    db = make_database(folder)
-    clock = clock or Clock()
-    directory = Directory(db)
-    await directory.refresh()
-    pulse = Pulse()
-    recipients = Recipients(db, directory)
-    accepted: list[int] = []
-    queue = Queue(db, clock, "test", on_accept=accepted.extend)
-    await queue.start()
-    key = await db.run(secret) if key == b"" else key
-    edge = Edge(settings, directory, queue, pulse, recipients, clock, proof_key=key)
-    made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)
-    try:
+    async with AsyncExitStack() as stack:
+        db = make_database(folder)
+        stack.callback(db.close)
+        clock = clock or Clock()
+        directory = Directory(db)
+        await directory.refresh()
+        pulse = Pulse()
+        recipients = Recipients(db, directory)
+        accepted: list[int] = []
+        queue = Queue(db, clock, "test", on_accept=accepted.extend)
+        await queue.start()
+        stack.push_async_callback(queue.close)
+        key = await db.run(secret) if key == b"" else key
+        edge = Edge(settings, directory, queue, pulse, recipients, clock, proof_key=key)
         await edge.start()
+        stack.push_async_callback(edge.close, 5.0)
+        made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)
         await made.add_domain("gold.example")
         yield made
-    finally:
-        await edge.close(5.0)
-        await queue.close()
-        db.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 from pathlib import Path
 
@@ -137,15 +138,38 @@ async def test_a_command_without_end_is_refused_once(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_reads_no_replies_is_made_to_wait(tmp_path: Path) -> None:
-    """Replies that nobody takes don't pile up without bound."""
+    """Replies that nobody takes don't pile up; when they are taken, every command has one."""
+    async with house(tmp_path) as relay, relay.client(window=4096) as client:
+        await client.choke()
+        client.writer.transport.resume_reading()
+        await client.send("QUIT")
+        replies = (await client.reader.read()).decode().splitlines()
+        assert set(replies[:-1]) == {"250 2.1.5 Ok"}
+        assert len(replies) % 10_000 == 1
+        assert replies[-1].startswith("221 ")
+
+
+async def test_a_client_that_talks_on_and_on_lets_others_have_their_turn(tmp_path: Path) -> None:
+    """Thousands of commands in one segment are answered bit by bit, all of them in the end."""
     async with house(tmp_path) as relay, relay.client() as client:
         await client.ask("MAIL FROM:<a@b.example>")
-        client.writer.transport.pause_reading()
-        sent = 0
-        while client.writer.transport.get_write_buffer_size() < 1_000_000:
-            client.writer.write(b"RCPT TO:<someone@gold.example>\r\n" * 1000)
-            sent += 1000
-            await eventually(lambda: True)
-            assert sent < 5_000_000, "the relay took everything"
-        client.writer.transport.abort()
-        await eventually(lambda: relay.edge.sessions == 0)
+        (session,) = relay.edge._shared.sessions
+        session.data_received(b"RCPT TO:<someone@gold.example>\r\n" * 5_000 + b"QUIT\r\n")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(session.lines) > 100_000
+        assert (await client.reader.read()).count(b"250 2.1.5") == 5_000
+
+
+async def test_settings_are_taken_over_by_a_running_node(tmp_path: Path) -> None:
+    """New limits hold for what comes next, and nobody is hung up on."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        changes = {"max_message_size": 70_000, "max_recipients": 1, "max_connections_per_client": 1, "memory": 2**20}
+        relay.edge.reconfigure(relay.settings.smtp.model_copy(update=changes))
+        assert "250-SIZE 70000" in (await client.ask("EHLO client.example")).splitlines()
+        assert (await client.mail(b"x" * 70_000)).startswith("552 5.3.4")
+        async with relay.client(hello=False) as other:
+            assert (await other.reply()).startswith("421 4.7.0")
+        await client.ask("MAIL FROM:<a@b.example>")
+        assert (await client.ask("RCPT TO:<a@gold.example>")).startswith("250 ")
+        assert (await client.ask("RCPT TO:<b@gold.example>")).startswith("452 4.5.3")

@@ -132,3 +132,22 @@ async def test_250_means_durable(tmp_path: Path) -> None:
             with relay.db.read() as connection:
                 assert connection.exec_driver_sql("SELECT count(*) FROM messages").scalar_one() == count
         assert relay.accepted
+
+
+@pytest.mark.parametrize(
+    ("hello", "parameters", "protocol"),
+    [("HELO", "", b"SMTP"), ("EHLO", "", b"ESMTP"), ("EHLO", " SMTPUTF8", b"UTF8SMTP")],
+)
+async def test_the_received_line_names_the_protocol(
+    hello: str, parameters: str, protocol: bytes, tmp_path: Path
+) -> None:
+    """As RFC 3848 and 6531 have it."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        await client.ask(f"{hello} client.example")
+        await client.ask(f"MAIL FROM:<a@b.example>{parameters}")
+        await client.ask("RCPT TO:<someone@gold.example>")
+        await client.ask("DATA")
+        await client.ask(b".\r\n")
+        (stored,) = await relay.stored()
+        assert b" with " + protocol + b" id " in stored.received
+        assert stored.row.client.protocol == protocol.decode()

@@ -21,6 +21,9 @@ def test_connections_are_counted_in_all_and_for_each_client() -> None:
     connections.release("192.0.2.1")
     connections.admit("192.0.2.3")
     assert len(connections) == 3
+    for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        connections.release(ip)
+    assert not connections.clients
 
 
 def test_an_ipv6_network_is_one_client() -> None:
