@@ -7,6 +7,7 @@ failed, with one plain line on standard error; 2: the command line itself is wro
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -40,6 +41,9 @@ COMMANDS = {
     "db": "The database: bring it up to date, check it.",
     "completion": "A completion script for bash, zsh or fish.",
 }
+
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Commands(click.Group):
@@ -129,10 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _failed(error.format_message())
     except SystemExit as end:  # rich and click have met a reader that has gone
-        _output_lost()
+        _drop_output()
         return end.code if isinstance(end.code, int) else 1
     except BrokenPipeError:
-        _output_lost()  # whoever reads has enough (relayctl … | head)
+        _drop_output()  # whoever reads has enough (relayctl … | head)
         return 1
     except Exception as error:
         return _failed(_explain(error))
@@ -143,11 +147,11 @@ def _explain(error: Exception) -> str:
 
     if isinstance(error, RelayError):
         return str(error)
-    if isinstance(error, OSError):
-        if _output_lost():
-            return f"can't write to standard output: {error.strerror or error}"
-        if error.filename is not None:
-            return f"{error.filename}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        _drop_output()
+        return f"can't write the output: {error.strerror}"
     return f"unexpected {type(error).__name__}: {error}"
 
 
@@ -163,11 +167,9 @@ def _never_fail_to_print() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _output_lost() -> bool:
-    """Whether what was printed can't be written; then Python must not try again, and complain, at exit."""
+def _drop_output() -> None:
+    """What is still to be printed can't be; Python must not try again, and complain, at exit."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False

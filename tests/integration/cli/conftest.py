@@ -42,10 +42,10 @@ class Mail:
             (number,) = await home.accept(*recipients, received_at=now - age, **options)
             return number
 
+        self.old = await accept("user@acme.test", sender="bob@elsewhere.example", age=50 * HOUR)
         self.plain = await accept("user@acme.example", message_id="<5@elsewhere.example>", content=CONTENT)
         self.null = await accept("user@acme.example", sender="", message_id="")
         self.many = await accept("one@acme.example", "two@acme.example", "three@acme.test")
-        self.old = await accept("user@acme.test", sender="bob@elsewhere.example", age=50 * HOUR)
         self.deferred = await accept("grey@acme.example")
         self.failed = await accept("nobody@acme.example")
         self.bolt = await accept("user@bolt.example")

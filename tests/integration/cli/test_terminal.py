@@ -108,9 +108,7 @@ def test_no_line_is_wider_than_the_terminal(relayctl: Relayctl, mail: Mail, comm
     relayctl.does("ticket", "open", "acme", "-m", "no mail flow since this morning, says the customer on the telephone")
     for columns in (60, 80, 120):
         lines = screen(relayctl, *command, columns=columns).lines
-        told = [
-            line for line in lines if not line.startswith("relayctl: ")
-        ]  # what fails is one line, however long
+        told = [line for line in lines if not line.startswith("relayctl: ")]  # what fails is one line, however long
         assert max(map(len, told)) <= columns, told
 
 

@@ -1,0 +1,185 @@
+"""status: for a script with stable keys, for a person the most urgent first; and in a second however much there is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from relay.appliances import facts, store
+from relay.appliances.facts import Continuity, ContinuityFact, Health, HealthFact
+from relay.appliances.model import Primary
+from relay.clock import Clock
+from relay.continuity.proof import Proof
+from relay.continuity.store import record_proofs
+from relay.db import Database
+from relay.mail import Client, Envelope, Recipient
+from relay.queue.model import Incoming
+from relay.queue.queue import Queue
+from relay.tickets import desk
+from relay.tickets.states import Condition, Priority
+from relay.tickets.ticket import Wanted
+from tests.integration.cli.conftest import Mail
+from tests.integration.cli.console import Relayctl
+from tests.integration.queue.material import CONTENT, RECEIVED
+
+KEYS = {
+    "domain",
+    "appliance",
+    "customer",
+    "health",
+    "continuity",
+    "ready",
+    "failing_proofs",
+    "queued",
+    "held",
+    "oldest_seconds",
+    "ticket",
+    "owner",
+}
+
+
+def _trouble(relayctl: Relayctl, name: str, health: Health, priority: int | None, *failing: str) -> None:
+    """Facts as watch and continuity would have written them for an appliance."""
+    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    now = Clock().now()
+    with database.write() as connection:
+        one = store.get_appliance(connection, name)
+        facts.set_health(connection, one.id, HealthFact(health, "192.0.2.25:25: connection refused", now - 7200))
+        state = Continuity.STANDBY if failing or priority is None else Continuity.ACTIVE
+        facts.set_continuity(connection, one.id, ContinuityFact(state, now - 7100, not failing, failing))
+        evidence = [Proof(proof, False, f"{proof} is not as it should be", now - 60) for proof in failing]
+        record_proofs(connection, [(one.id, proof) for proof in evidence])
+        domains = tuple(domain.name for domain in store.domains_of(connection, one.id))
+        if priority:
+            wanted = Wanted(
+                one.id, name, one.customer, Condition.MAILFLOW, domains, Priority(priority), now - 7200, "no mail flow"
+            )
+            desk.reconcile(connection, wanted, now)
+    database.close()
+
+
+def test_the_keys_are_those_that_scripts_rely_on(relayctl: Relayctl, mail: Mail) -> None:
+    """A node, and an object for each domain."""
+    _trouble(relayctl, "acme", Health.DOWN, 1, "dns", "loop")
+    status = relayctl.json("status")
+    assert {"name", "version", "listeners", "disk_free_bytes"} <= set(status["node"])
+    assert status["node"]["name"] == "n1"
+    assert status["node"]["listeners"] == []
+    assert status["node"]["disk_free_bytes"] > 0
+    assert [row["domain"] for row in status["domains"]] == ["acme.example", "acme.test", "bolt.example"]
+    assert all(set(row) >= KEYS for row in status["domains"])
+    acme, test, bolt = status["domains"]
+    assert {key: acme[key] for key in KEYS - {"oldest_seconds", "ticket"}} == {
+        "domain": "acme.example",
+        "appliance": "acme",
+        "customer": "acme",
+        "health": "down",
+        "continuity": "standby",
+        "ready": False,
+        "failing_proofs": ["dns", "loop"],
+        "queued": 5,
+        "held": 1,
+        "owner": None,
+    }
+    assert acme["ticket"] == {"id": 1, "priority": 1, "status": "open"}
+    assert 60 <= acme["oldest_seconds"] < 600
+    assert test["oldest_seconds"] >= 50 * 3600
+    assert (bolt["health"], bolt["ready"], bolt["ticket"]) == ("unknown", None, None)
+
+
+def test_counts_agree_with_the_ledger(relayctl: Relayctl, mail: Mail) -> None:
+    """They come from other sums."""
+    relayctl.does("queue", "hold", "--domain", "acme.test")
+    relayctl.does("queue", "drop", "--id", mail.bolt, "--yes")
+    rows = {row["domain"]: (row["queued"], row["held"]) for row in relayctl.json("status")["domains"]}
+    assert rows == {row["domain"]: (row["queued"], row["held"]) for row in relayctl.json("ledger")}
+    assert rows["bolt.example"] == (0, 0)
+
+
+def test_one_domain_or_one_appliance_can_be_asked_for(relayctl: Relayctl, mail: Mail) -> None:
+    """With what is known of the appliance, the failing proofs' evidence among it."""
+    _trouble(relayctl, "acme", Health.DOWN, 1, "dns")
+    relayctl.does("maintenance", "add", "acme", "--for", "2h", "--reason", "new firmware")
+    assert [row["domain"] for row in relayctl.json("status", "acme")["domains"]] == ["acme.example", "acme.test"]
+    assert [row["domain"] for row in relayctl.json("status", "ACME.example.")["domains"]] == ["acme.example"]
+    shown = relayctl.does("status", "acme.example")
+    for text in ("192.0.2.25:25: connection refused", "dns: dns is not as it should be", "new firmware"):
+        assert text in shown
+    assert "bolt" not in shown
+
+
+def test_the_most_urgent_stands_first_with_its_reason(relayctl: Relayctl) -> None:
+    """A P1 before a P3, what is down before what is up."""
+    for name in ("calm", "sleepy", "urgent"):
+        relayctl.does("domain", "add", f"{name}.example", "--primary", "192.0.2.25")
+    _trouble(relayctl, "calm.example", Health.UP, None)
+    _trouble(relayctl, "sleepy.example", Health.DOWN, 3)
+    _trouble(relayctl, "urgent.example", Health.DOWN, 1, "dns")
+    lines = relayctl.does("status").splitlines()
+    assert lines[2] == "3 domains: 2 down, 1 up; 0 queued, 0 held; 1 × P1, 1 × P3"
+    first, second, third = (line for line in lines if ".example" in line)
+    assert first.startswith("urgent.example") and "P1 open #2" in first
+    assert first.endswith("down for 2h: 192.0.2.25:25: connection refused; not proven: dns")
+    assert second.startswith("sleepy.example") and "P3 open #1" in second
+    assert third.startswith("calm.example")
+
+
+def test_of_many_domains_the_quiet_ones_are_counted(relayctl: Relayctl) -> None:
+    """Trouble doesn't scroll away; --all and JSON have everything."""
+    relayctl.does("appliance", "add", "big", "--primary", "192.0.2.25")
+    relayctl.does("domain", "add", "urgent.example", "--primary", "192.0.2.26")
+    lines = "".join(f"domain-{number}.example,big\n" for number in range(100))
+    relayctl.does("domain", "import", "-", stdin=f"domain,appliance\n{lines}")
+    _trouble(relayctl, "big", Health.UP, None)
+    _trouble(relayctl, "urgent.example", Health.DOWN, 1)
+    shown = relayctl.does("status")
+    assert "urgent.example" in shown and "domain-7.example" not in shown
+    assert shown.splitlines()[-1] == "100 more domains without trouble; --all lists them"
+    assert "domain-7.example" in relayctl.does("status", "--all")
+    assert "domain-7.example" in relayctl.does("status", "big")
+    assert len(relayctl.json("status")["domains"]) == 101
+    _trouble(relayctl, "urgent.example", Health.UP, None)
+    relayctl.does("ticket", "resolve", "1")
+    assert "all 101 domains are up and quiet; --all lists them" in relayctl.does("status")
+
+
+def test_an_empty_relay_says_what_to_do_next(relayctl: Relayctl) -> None:
+    """And that no node runs."""
+    shown = relayctl.does("status")
+    assert "node n1 0." in shown and ": stopped, " in shown
+    assert "no node is running: what stands below is what the last one knew" in shown
+    assert "no Gold domains yet; 'relayctl domain add' adds one" in shown
+    assert relayctl.json("status")["domains"] == []
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_domains_take_no_time(relayctl: Relayctl) -> None:
+    """Every query is asked once, not once for each domain; the limit is wide for machines that are busy."""
+    database, clock = Database(f"sqlite:///{relayctl.folder / 'relay.db'}"), Clock()
+    with database.write() as connection:
+        for number in range(3000):
+            one = store.add_appliance(connection, 0.0, name=f"appliance-{number}", primaries=(Primary("192.0.2.25"),))
+            for domain in range(3):
+                store.add_domain(connection, 0.0, name=f"domain-{number}-{domain}.example", appliance_id=one.id)
+    with database.read() as connection:
+        routes = [(domain, (Recipient(f"user@{domain.name}"),)) for domain in store.list_domains(connection)]
+
+    async def fill() -> None:
+        queue = Queue(database, clock, "n1", on_accept=lambda _: None)
+        await queue.start()
+        for place in range(0, len(routes), 1000):
+            part = tuple(routes[place : place + 1000])
+            envelope = Envelope("", tuple(recipient for _, (recipient,) in part))
+            client = Client("192.0.2.7", 4711, "client.example")
+            await queue.accept(Incoming(envelope, client, clock.now(), RECEIVED, CONTENT, len(CONTENT), "", part))
+        await queue.close()
+
+    asyncio.run(fill())
+    database.close()
+    began = time.monotonic()
+    rows = relayctl.json("status")["domains"]
+    assert time.monotonic() - began < 10
+    assert len(rows) == 9000
+    assert all(row["queued"] == 1 and row["oldest_seconds"] is not None for row in rows)
