@@ -7,7 +7,7 @@ of this program's own. Nothing here decides anything, and nothing here may fail 
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -19,6 +19,29 @@ registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class _Unfailing:
+    """A stream that raises nothing where it can't be written to: a full disk, a reader that has gone.
+
+    Mail that is on disk gets its 250 and outcomes are recorded, whether or not the log can say so.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            _log_failures.inc()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            _log_failures.inc()
 
 
 def configure(stream: TextIO | None = None) -> None:
@@ -37,7 +60,7 @@ def configure(stream: TextIO | None = None) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(stream))),
         cache_logger_on_first_use=True,
     )
 
@@ -64,6 +87,7 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 _faults = _counter("faults_total", "Unexpected errors, by where they happened", "where")
 _loop_delays = _counter("loop_delays_total", "Times the event loop was held for over 250 ms")
 _disk_free = _gauge("disk_free_bytes", "Room left for mail")
+_log_failures = _counter("log_failures_total", "Times that the log could not be written")
 _drift = _gauge("clock_drift_seconds", "Wall clock minus the node's own time")
 
 
