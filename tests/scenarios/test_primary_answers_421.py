@@ -9,7 +9,7 @@ from tests.scenarios.stage import DOMAIN, NIGHT, stage
 from tests.support.primary import Answer
 
 
-async def test_421_in_mid_drain_slows_the_drain_and_is_no_outage(tmp_path: Path) -> None:
+async def test_421_in_mid_drain_is_no_outage(tmp_path: Path) -> None:
     """Sent away at the banner and between messages, everything arrives once, and nobody calls the primary down."""
     async with stage(tmp_path, at=NIGHT) as acme:
         await acme.is_up()
