@@ -34,6 +34,7 @@ async def test_each_recipient_of_a_message_has_an_outcome_of_its_own(tmp_path: P
         assert deferred.next_attempt_at is not None
         assert 30 < deferred.next_attempt_at - home.clock.now() < 90
         answers.clear()
+        await eventually(lambda: home.delivery.progress(home.appliance.id) is None)  # nobody waits for it
         home.clock.ahead += 90
         await eventually(lambda: home.addresses(State.QUEUED) == [])
         assert recipients(primary) == ["later", "now"]
@@ -56,6 +57,7 @@ async def test_a_421_in_the_middle_halves_the_connections_and_all_arrives(tmp_pa
         await eventually(lambda: home.waiting() == 0, timeout=60)
         assert Counter(recipients(primary)).most_common(1)[0][1] == 1
         assert len(primary.messages) == 300
+        assert primary.connections < 60  # it isn't asked again and again
         assert suspected.cancel()  # it answered: nobody needs to look after it
 
 

@@ -63,26 +63,42 @@ async def test_the_first_message_follows_the_first_answer_at_once(tmp_path: Path
 
 
 async def test_the_canary_is_alone_until_it_is_answered(tmp_path: Path) -> None:
-    """While the primary thinks about the first message there is no second one, also when probes say that it is up."""
+    """While the primary thinks about the first message not one octet of another is sent, though probes say up."""
     answer = asyncio.Event()
+    after_the_dot = b""
+    sessions = 0
 
-    async def think(taken: Taken) -> None:
-        await answer.wait()
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal after_the_dot, sessions
+        sessions += 1
+        writer.write(b"220 primary.test\r\n")
+        await reader.readline()
+        writer.write(b"250-primary.test\r\n250 PIPELINING\r\n")
+        for _ in range(3):
+            await reader.readline()
+        writer.write(b"250 Ok\r\n250 Ok\r\n354 Go ahead\r\n")
+        await reader.readuntil(b"\r\n.\r\n")
+        thinking = asyncio.create_task(answer.wait())
+        hearing = asyncio.create_task(reader.read(1000))
+        await asyncio.wait((thinking, hearing), return_when=asyncio.FIRST_COMPLETED)
+        after_the_dot = hearing.result() if hearing.done() else b""
+        hearing.cancel()
+        writer.close()
 
-    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
-        primary.on_content = think
-        for _ in range(30):
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, ScriptedPrimary() as primary:
+        primary.port = server.sockets[0].getsockname()[1]
+        async with house(tmp_path, primary) as home:
+            for _ in range(30):
+                await home.accept()
+            home.canary()
+            await eventually(lambda: sessions)
+            await home.up()
             await home.accept()
-        home.canary()
-        await eventually(lambda: "DATA" in primary.commands)
-        await home.up()
-        await home.accept()
-        await asyncio.sleep(0.5)
-        assert primary.commands.count("DATA") == 1
-        assert primary.connections == 1
-        answer.set()
-        await eventually(lambda: home.waiting() == 0)
-        assert len(primary.messages) == 31
+            await asyncio.sleep(1)
+            assert after_the_dot == b""
+            assert sessions == 1
+            answer.set()
+            await eventually(lambda: sessions > 1)  # the canary was cut off: the next one
 
 
 async def test_a_canary_that_is_refused_is_followed_by_another(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
+import relay.db
+from relay import events
 from relay.appliances.facts import Health
 from relay.delivery.poison import InFlight, breakdowns
 from relay.queue.states import Reason, State
@@ -53,3 +56,29 @@ async def test_what_was_in_flight_at_three_deaths_is_held(tmp_path: Path) -> Non
         await home.returns()
         await eventually(lambda: home.addresses(State.HELD, Reason.POISON) == ["bad"])
         await eventually(lambda: [taken.recipients for taken in primary.messages] == [("good@acme.example",)])
+
+
+async def test_what_was_delivered_is_recorded_though_a_breakdown_could_not_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process holds the database a breakdown can't be booked; nothing delivered beside it goes twice."""
+    monkeypatch.setattr(relay.db, "BUSY_TIMEOUT", 0.2)
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
+        bad = await home.accept("bad", content=b"Subject: bad\r\n\r\n" + 1000 * b"text ")
+        for number in range(10):
+            await home.accept(f"good{number}")
+        with sqlite3.connect(home.db.path, isolation_level=None) as other:
+            other.execute("UPDATE content SET data = x'00' WHERE id / 65536 = ?", (bad,))
+            other.execute("BEGIN IMMEDIATE")
+            before = faults()
+            await home.up()
+            await eventually(lambda: len(primary.messages) == 10 and faults() >= before + 2)
+            other.execute("ROLLBACK")
+        other.close()
+        await eventually(lambda: home.addresses(State.QUEUED) == ["bad"])
+        assert len(primary.messages) == 10
+
+
+def faults() -> float:
+    """What went wrong in delivery so far: each breakdown, and each time that one could not be booked."""
+    return events.registry.get_sample_value("relay_faults_total", {"where": "delivery"}) or 0.0
