@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from relay import events
@@ -96,16 +96,16 @@ class Recorder:
             else:
                 async with self._guard.lock:
                     await self._record(batch, provisional=self._guard.provisional(self._clock.now()))
-                    await self._guard.note(*_at_rcpt(batch))
+                    await self._attempt(self._guard.note(*_at_rcpt(batch)))
 
     async def _record(self, batch: Sequence[Answered], *, provisional: bool) -> None:
         now = self._clock.now()
-        await self._book_breakdowns(batch, now)
+        await self._attempt(self._book_breakdowns(batch, now))
         outcomes: list[Outcome] = []
         for answered in batch:
             outcomes += self._outcomes(answered, provisional, now)
         await self._queue.record(outcomes)
-        await self._forget_breakdowns(outcomes)
+        await self._attempt(self._forget_breakdowns(outcomes))
         by_recipient = {outcome.recipient_id: outcome for outcome in outcomes}
         for answered in batch:
             for recipient in answered.parcel.recipients:
@@ -159,18 +159,25 @@ class Recorder:
 
     async def _book_breakdowns(self, batch: Sequence[Answered], now: float) -> None:
         broken = {answered.parcel.id for answered in batch if answered.result is None}
+        for message_id in broken:
+            self._breakdowns[message_id] = self._breakdowns.get(message_id, 0) + 1
         if broken:
             await self._db.change(poison.book, broken, now)
-            for message_id in broken:
-                self._breakdowns[message_id] = self._breakdowns.get(message_id, 0) + 1
 
     async def _forget_breakdowns(self, outcomes: Sequence[Outcome]) -> None:
         over = {outcome.message_id for outcome in outcomes if outcome.state is not State.QUEUED}
         over &= self._breakdowns.keys()
+        for message_id in over:
+            del self._breakdowns[message_id]
         if over:
             await self._db.change(poison.forget, over)
-            for message_id in over:
-                del self._breakdowns[message_id]
+
+    async def _attempt(self, beside: Awaitable[None]) -> None:
+        """What is written beside the outcomes may fail: they, and those that wait behind them, must be recorded."""
+        try:
+            await beside
+        except Exception as error:
+            events.fault("delivery", error)
 
 
 def _at_rcpt(batch: Sequence[Answered]) -> tuple[list[str], int, list[str]]:
