@@ -30,7 +30,8 @@ _RECIPIENT = "id,message_id,appliance_id,domain,address,notify,orcpt,state,attem
 
 
 def accept(connection: sqlite3.Connection, accepts: Sequence[Accept], deltas: Deltas) -> list[list[int]]:
-    """Store messages; the numbers that each got. Raises LookupError where an upload is no longer there."""
+    """Store messages; the numbers that each got. Raises LookupError where an upload, or a domain, is gone."""
+    _check_domains(connection, accepts)
     contents = sum(accept.content_id is None for accept in accepts)
     count = sum(len(accept.messages) for accept in accepts)
     ((last_message, last_content),) = connection.execute(
@@ -101,6 +102,28 @@ def accept(connection: sqlite3.Connection, accepts: Sequence[Accept], deltas: De
     _insert(connection, "messages", _MESSAGE, message_rows)
     _insert(connection, "recipients", _RECIPIENT, recipient_rows)
     return given
+
+
+def _check_domains(connection: sqlite3.Connection, accepts: Sequence[Accept]) -> None:
+    """An operator may have removed a domain, or moved it to another appliance, since its recipient was taken at RCPT.
+
+    Nobody would ever hand such mail over, or to the wrong primary. Our own postmaster's (appliance 0) has no row.
+    """
+    wanted = {
+        (domain, appliance_id)
+        for accepted in accepts
+        for appliance_id, recipients in accepted.messages
+        if appliance_id
+        for domain, _ in recipients
+    }
+    names = json.dumps([domain for domain, _ in wanted])
+    found = connection.execute(
+        "SELECT d.name, d.appliance_id FROM json_each(?) AS wanted CROSS JOIN domains AS d ON d.name = wanted.value",
+        (names,),
+    )
+    gone = wanted.difference(found)
+    if gone:
+        raise LookupError(f"removed while mail for it arrived: {', '.join(sorted(domain for domain, _ in gone))}")
 
 
 def _present_outages(connection: sqlite3.Connection, accepts: Sequence[Accept]) -> dict[int, int]:

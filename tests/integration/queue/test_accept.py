@@ -12,7 +12,8 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.errors import NotFound
+from relay.appliances import store
+from relay.errors import Deferred, NotFound
 from relay.mail import Client, Recipient
 from relay.queue.model import Due
 from tests.integration.queue.material import CONTENT, NOW, RECEIVED, house, outcomes
@@ -55,6 +56,26 @@ async def test_recipients_of_two_appliances_become_two_messages(tmp_path: Path) 
         assert home.rows("content") == 1
         assert await home.queue.content(for_acme.id) == await home.queue.content(for_bolt.id) == RECEIVED + CONTENT
         await eventually(lambda: home.woken == [{home.acme, home.bolt}])
+
+
+async def test_mail_for_a_domain_that_was_removed_while_it_arrived_is_refused_for_now(tmp_path: Path) -> None:
+    """Nobody would ever hand it over: 451, while other mail of the same moment is stored; nothing is left of it."""
+    async with house(tmp_path) as home:
+        with home.db.write() as connection:
+            store.remove_domain(connection, "acme.example")
+            store.set_domain(connection, "acme.test", appliance_id=home.bolt)
+        gone, moved, stays = await asyncio.gather(
+            home.accept("user@acme.example"),
+            home.accept("user@acme.test"),
+            home.accept("user@bolt.example"),
+            return_exceptions=True,
+        )
+        for refused in (gone, moved):
+            assert isinstance(refused, Deferred)
+            assert refused.reply.code == 451
+        assert isinstance(stays, list)
+        assert home.rows("messages") == home.rows("content") == 1
+        assert home.problems() == []
 
 
 async def test_numbers_grow_and_are_never_given_twice(tmp_path: Path) -> None:
