@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 from relay import events
+from relay.appliances.model import Primary
+from relay.appliances.mx import Endpoints
+from relay.delivery.route import Destination, Hops
+from relay.dns import Resolver
 from relay.mail import Reply
 from relay.queue.states import State
+from relay.settings import Dns
 from tests.integration.delivery.house import DOMAIN, RECEIVED, house
+from tests.support.dns_stub import DnsStub
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
 
@@ -113,6 +120,40 @@ async def test_a_node_without_a_postmaster_keeps_his_mail(tmp_path: Path) -> Non
         await home.accept_postmaster(b"Subject: help\r\n\r\n")
         await asyncio.sleep(0.3)
         assert home.rows()[0].state is State.QUEUED
+
+
+async def test_each_domain_of_an_appliance_by_mx_has_hosts_of_its_own(tmp_path: Path) -> None:
+    """With ``--primary mx`` a recipient goes to hosts that its own domain prefers to us, and a message is split."""
+    records = {
+        "acme.example MX": ["10 mail.acme.example.", "20 backup.acme.example.", "30 relay.test."],
+        "other.example MX": ["10 relay.test.", "20 mail.other.example."],
+        "third.example MX": ["5 mail.third.example."],
+    }
+    async with DnsStub(records) as stub, house(tmp_path) as home:
+        endpoints = Endpoints(Resolver(Dns(resolvers=[stub.address])), home.settings.node)
+        hops = Hops(Destination(home.appliance.id, home.directory, endpoints, home.pulse), home.clock)
+        await hops.look_up(["acme.example", "other.example", "third.example"])
+        mail, backup, third = (
+            Primary("mail.acme.example"),
+            Primary("backup.acme.example"),
+            Primary("mail.third.example"),
+        )
+        assert hops.next(["acme.example"]) == mail
+        hops.failed(mail)
+        assert hops.next(["acme.example"]) == backup
+        hops.failed(backup)
+        assert hops.next(["acme.example", "third.example"]) == third
+        hops.worked(mail)
+        assert hops.next(["acme.example", "third.example"]) == mail
+        assert hops.next(["other.example"]) is None  # we are its best: one hop, and never back
+
+        number = await home.accept("one", "two")
+        (message,) = await home.queue.due(home.appliance.id, home.clock.now())
+        one, two = message.recipients
+        mixed = dataclasses.replace(message, recipients=(one, dataclasses.replace(two, domain="third.example")))
+        parcels = hops.split(mixed)
+        assert [(parcel.id, len(parcel.recipients)) for parcel in parcels] == [(number, 1), (number, 1)]
+        assert [hops.serves(third, parcel) for parcel in parcels] == [False, True]
 
 
 def connections_failed() -> float:
