@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Connection, Float, Integer, Table, delete, insert, select, update
 
 from relay.db import metadata
+from relay.errors import StartFailed
 
 SLOTS = 8192
 """Messages noted at once; what is beyond isn't noted, and goes out all the same."""
@@ -35,11 +36,18 @@ _SLOT = struct.Struct("=q")
 
 
 class InFlight:
-    """The numbers of the messages that are being sent, in ``path``. One process at a time; used on the loop alone."""
+    """The numbers of the messages that are being sent, in ``path``. One process at a time; used on the loop alone.
+
+    Raises StartFailed where there is no room for it, or no right to it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._file, SLOTS * _SLOT.size)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Not ftruncate(): to write to a hole of a mapped file on a full disk is the process's death (SIGBUS).
+            os.posix_fallocate(self._file, 0, SLOTS * _SLOT.size)
+        except OSError as error:
+            raise StartFailed(f"can't make {path}: {error.strerror}") from error
         self._map = mmap.mmap(self._file, SLOTS * _SLOT.size)
         self.left_over = frozenset(number for (number,) in _SLOT.iter_unpack(self._map) if number)
         """What was being sent when the process before this one died."""

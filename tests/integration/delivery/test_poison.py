@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import relay.db
 from relay import events
 from relay.appliances.facts import Health
 from relay.delivery.poison import InFlight, breakdowns
+from relay.errors import StartFailed
 from relay.queue.states import Reason, State
 from tests.integration.delivery.house import House, house
 from tests.support.primary import ScriptedPrimary
+from tests.support.processes import need_root
 from tests.support.waiting import eventually
 
 
@@ -77,6 +80,20 @@ async def test_what_was_delivered_is_recorded_though_a_breakdown_could_not_be(
         other.close()
         await eventually(lambda: home.addresses(State.QUEUED) == ["bad"])
         assert len(primary.messages) == 10
+
+
+def test_a_disk_without_room_refuses_the_start_in_words(tmp_path: Path) -> None:
+    """The file that notes what is in flight is never a hole on a full disk, which would kill the node at once."""
+    need_root()
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+    try:
+        (place / "others").write_bytes(bytes(64 * 1024))
+        with pytest.raises(StartFailed, match="No space left on device"):
+            InFlight(place / "inflight")
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def faults() -> float:
