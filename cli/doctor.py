@@ -29,6 +29,8 @@ from relay.settings import PROOFS, Settings
 
 AT_ONCE = 8
 """Appliances that are proven at the same time."""
+HEARD_OF = 1.0
+"""Seconds within which a node has heard of a domain that was added, and takes its mail."""
 LOW_DISK = 2 * 1000**3
 FEW = 60
 """Checks that are all listed for a person; of more, those that hold are only counted."""
@@ -171,6 +173,9 @@ async def _prove_all(
     listeners = [listener for row in found if row.state(now) == "running" for listener in row.listeners]
     with operator.db.read() as connection:
         key = secret(connection)
+    youngest = max((domain.created_at for one in appliances for domain in snapshot.domains_of[one.id]), default=0.0)
+    if listeners and now - youngest < HEARD_OF:
+        await asyncio.sleep(HEARD_OF)
     queue = Queue(operator.db, operator.clock, "doctor", on_accept=lambda _: None)
     await queue.start()
     try:

@@ -156,7 +156,7 @@ def test_an_empty_relay_says_what_to_do_next(relayctl: Relayctl) -> None:
 
 @pytest.mark.timeout(300)
 def test_ten_thousand_domains_take_no_time(relayctl: Relayctl) -> None:
-    """Every query is asked once, not once for each domain; the limit is wide for machines that are busy."""
+    """Every query is asked once, not once for each domain; the best of three, for machines that are busy."""
     database, clock = Database(f"sqlite:///{relayctl.folder / 'relay.db'}"), Clock()
     with database.write() as connection:
         for number in range(3000):
@@ -178,8 +178,11 @@ def test_ten_thousand_domains_take_no_time(relayctl: Relayctl) -> None:
 
     asyncio.run(fill())
     database.close()
-    began = time.monotonic()
-    rows = relayctl.json("status")["domains"]
-    assert time.monotonic() - began < 10
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        rows = relayctl.json("status")["domains"]
+        took.append(time.monotonic() - began)
+    assert min(took) < 2.5
     assert len(rows) == 9000
     assert all(row["queued"] == 1 and row["oldest_seconds"] is not None for row in rows)

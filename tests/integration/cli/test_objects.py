@@ -1,0 +1,165 @@
+"""Appliances, domains, recipients and windows: entered, shown, changed, taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.conftest import Mail
+from tests.integration.cli.console import Relayctl
+
+ACME = {
+    "appliance": "acme",
+    "customer": "Acme Ltd",
+    "primaries": ["mail.acme.example:25", "[2001:db8::25]:2525"],
+    "business_hours": "Sun-Thu 08:00-17:00",
+    "timezone": "Asia/Jerusalem",
+    "holidays": "IL",
+    "activation": "always",
+    "contacts": ["ops@elsewhere.example"],
+    "hidden": True,
+    "skip_proofs": ["dns", "tls"],
+}
+
+
+def _add_acme(relayctl: Relayctl) -> None:
+    relayctl.does(
+        *("appliance", "add", "acme", "--customer", "Acme Ltd", "--primary", "mail.acme.example"),
+        *("--primary", "[2001:db8::25]:2525", "--business-hours", "Sun-Thu 08:00-17:00", "--activation", "always"),
+        *("--timezone", "Asia/Jerusalem", "--holidays", "IL", "--contact", "ops@elsewhere.example", "--hidden"),
+        *("--skip-proof", "dns", "--skip-proof", "tls"),
+    )
+
+
+def test_an_appliance_is_kept_as_it_was_entered(relayctl: Relayctl) -> None:
+    """And changed one thing at a time."""
+    _add_acme(relayctl)
+    shown = relayctl.json("appliance", "show", "acme")
+    assert {key: shown[key] for key in ACME} == ACME
+    assert (shown["domains"], shown["health"]) == ([], "unknown")
+    changed = relayctl.json("appliance", "set", "acme", "--activation", "manual", "--no-hidden")
+    assert {key: changed[key] for key in ACME} == ACME | {"activation": "manual", "hidden": False}
+    options = ["--primary", "mx", "--contact", "none", "--skip-proof", "none", "--holidays", ""]
+    changed = relayctl.json("appliance", "set", "acme", *options)
+    assert (changed["primaries"], changed["contacts"], changed["skip_proofs"]) == (["mx"], [], [])
+    assert changed["holidays"] == ""
+    assert "mail.acme.example" not in relayctl.does("appliance", "list")
+    assert relayctl.does("appliance", "remove", "acme") == "appliance acme removed\n"
+    assert relayctl.json("appliance", "list") == []
+
+
+def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Relayctl) -> None:
+    """The long way and the short one; what isn't said has the defaults."""
+    _add_acme(relayctl)
+    options = ["--recipients", "listed", "--when-up", "defer", "--lifetime", "30d", "--quota", "5GB"]
+    added = relayctl.json("domain", "add", "ACME.Example.", "--appliance", "acme", *options, "--until", "2030-12-31")
+    assert {key: value for key, value in added.items() if key != "created_at"} == {
+        "domain": "acme.example",
+        "appliance": "acme",
+        "recipients": "listed",
+        "when_up": "defer",
+        "lifetime_seconds": 30 * 86400,
+        "quota_bytes": 5_000_000_000,
+        "until": "2030-12-31",
+    }
+    said = relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25", "--activation", "manual")
+    assert said.startswith("domain gold.example added to appliance gold.example; 'relayctl doctor gold.example' says")
+    short = relayctl.json("domain", "show", "gold.example")
+    assert (short["recipients"], short["when_up"], short["lifetime_seconds"]) == ("any", "relay", 14 * 86400)
+    assert relayctl.json("appliance", "show", "gold.example")["activation"] == "manual"
+    assert relayctl.json("domain", "set", "acme.example", "--until", "none")["until"] is None
+    shown = relayctl.does("domain", "show", "acme.example")
+    assert "lifetime    30d" in shown and "quota       5.0 GB" in shown
+    assert [one["domain"] for one in relayctl.json("domain", "list")] == ["acme.example", "gold.example"]
+
+
+def test_a_name_may_be_written_as_people_write_it(relayctl: Relayctl) -> None:
+    """In capitals, with a final dot, with umlauts."""
+    relayctl.does("domain", "add", "Bücher.Example", "--primary", "192.0.2.25")
+    assert relayctl.json("domain", "show", "BÜCHER.example.")["domain"] == "xn--bcher-kva.example"
+    assert relayctl.json("status", "bücher.example")["domains"][0]["domain"] == "xn--bcher-kva.example"
+    assert relayctl.json("queue", "list", "--domain", "bücher.example") == []
+
+
+def test_mail_keeps_its_domain_from_being_removed(relayctl: Relayctl, mail: Mail) -> None:
+    """Nor may it change its appliance: nothing that was accepted gets lost."""
+    assert relayctl.refuses("domain", "remove", "acme.test") == (
+        "2 recipients of acme.test still wait here, so it can't be removed; "
+        "see 'relayctl queue list --domain acme.test'"
+    )
+    assert "can't be moved" in relayctl.refuses("domain", "set", "acme.test", "--appliance", "bolt")
+    moved = "domain,appliance\nacme.test,bolt\n"
+    assert relayctl.refuses("domain", "import", "-", stdin=moved).startswith("line 2: 2 recipients of acme.test still")
+    relayctl.does("queue", "drop", "--domain", "acme.test", "--yes")
+    assert relayctl.json("domain", "set", "acme.test", "--appliance", "bolt")["appliance"] == "bolt"
+    assert relayctl.does("domain", "remove", "acme.test") == "domain acme.test removed\n"
+
+
+def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: Path) -> None:
+    """What comes out goes in; a dry run says the same and does nothing."""
+    _add_acme(relayctl)
+    relayctl.does("domain", "add", "a.example", "--appliance", "acme", "--until", "2030-12-31")
+    relayctl.does("domain", "add", "b.example", "--appliance", "acme", "--quota", "123", "--recipients", "listed")
+    before = relayctl.json("domain", "list")
+    exported = relayctl.does("domain", "export")
+    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,2030-12-31"
+    relayctl.does("domain", "remove", "b.example")
+    file = tmp_path / "domains.csv"
+    file.write_text(exported)
+    said = relayctl.does("domain", "import", str(file), "--dry-run")
+    assert said == "1 domain would be added, 1 would be changed\n"
+    assert len(relayctl.json("domain", "list")) == 1
+    assert relayctl.json("domain", "import", str(file)) == {"added": 1, "changed": 1, "dry_run": False}
+    after = relayctl.json("domain", "list")
+    assert [one | {"created_at": ""} for one in after] == [one | {"created_at": ""} for one in before]
+
+
+def test_recipients_are_listed_one_by_one_or_from_a_file(relayctl: Relayctl) -> None:
+    """How many were new is said; comments and empty lines are nobody."""
+    relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25")
+    assert relayctl.does("recipient", "add", "gold.example", "Info", "sales@gold.example") == (
+        "2 recipients of gold.example added\n"
+    )
+    text = "# staff\ninfo\n\nann@gold.example  # from May on\n"
+    assert relayctl.does("recipient", "import", "gold.example", "-", "--dry-run", stdin=text) == (
+        "1 recipient of 2 would be added\n"
+    )
+    assert relayctl.does("recipient", "import", "gold.example", "-", stdin=text) == "1 recipient of 2 added\n"
+    listed = ["ann@gold.example", "info@gold.example", "sales@gold.example"]
+    assert relayctl.json("recipient", "list", "gold.example") == listed
+    assert relayctl.does("recipient", "list", "gold.example").splitlines() == listed
+    assert relayctl.json("recipient", "remove", "gold.example", "ann", "nobody") == {"removed": 1}
+    assert "UTF-8" in relayctl.refuses("recipient", "import", "gold.example", "-", stdin=b"\xff\xfe\n")
+
+
+def test_a_window_is_announced_shown_and_taken_back(relayctl: Relayctl) -> None:
+    """For a time or up to one; those that are over are shown with --all."""
+    _add_acme(relayctl)
+    relayctl.does("domain", "add", "acme.example", "--appliance", "acme")
+    added = relayctl.json("maintenance", "add", "acme.example", "--for", "2h", "--reason", "new firmware")
+    assert (added["id"], added["appliance"], added["reason"]) == (1, "acme", "new firmware")
+    relayctl.does("maintenance", "add", "acme", "--from", "2040-01-01T22:00", "--to", "2040-01-02T04:00+02:00")
+    first, second = relayctl.json("maintenance", "list")
+    assert first["created_by"]
+    assert (second["starts_at"], second["ends_at"]) == ("2040-01-01T22:00:00Z", "2040-01-02T02:00:00Z")
+    shown = relayctl.does("maintenance", "list")
+    assert "ends in 1h 59m" in shown and "new firmware" in shown
+    assert relayctl.does("maintenance", "remove", 1) == "maintenance 1 removed\n"
+    assert [one["id"] for one in relayctl.json("maintenance", "list", "--all")] == [2]
+
+
+@pytest.mark.parametrize("order", ["activate", "deactivate"])
+def test_an_order_is_taken_and_recorded(relayctl: Relayctl, order: str) -> None:
+    """While the appliance isn't down it is kept for the next outage; the domain's name does as well."""
+    _add_acme(relayctl)
+    relayctl.does("domain", "add", "acme.example", "--appliance", "acme")
+    ordered = relayctl.json("failover", order, "acme.example", "-m", "the customer called")
+    assert ordered == {"appliance": "acme", "order": order, "health": "unknown", "armed": True}
+    assert "armed for its next outage" in relayctl.does("failover", order, "acme")
+    history = relayctl.json("failover", "history", "acme")
+    assert history["outages"] == []
+    (line,) = history["history"]
+    assert (line["appliance"], line["to"], line["reason"]) == ("acme", order, "the customer called")
+    assert f"{order} (" in relayctl.does("status", "acme")
+    assert "the customer called" in relayctl.does("failover", "history")
