@@ -9,7 +9,7 @@ from tests.scenarios.stage import DOMAIN, NIGHT, stage
 
 
 async def test_a_primary_that_puts_off_most_mail_is_a_p2_until_it_takes_it(tmp_path: Path) -> None:
-    """4xx again at a second attempt, for most of the mail, is a delay: P2, resolved once mail flows; nothing is lost."""
+    """4xx at a second attempt for most of the mail is a delay: P2, resolved once mail flows, and nothing is lost."""
     async with stage(tmp_path, at=NIGHT) as acme:
         await acme.is_up()
         acme.primary.on_rcpt = Reply(451, "4.3.0", "Directory is busy")
