@@ -50,8 +50,11 @@ def carry_out(
     ended = Step.END in decision.steps
     outage_id = None if outage is None else outage.id
     after = replace(decision.continuity, outage_id=None if ended else outage_id)
+    if Step.RELAPSED in decision.steps and facts.continuity.priority is not None and _resolved(connection, number):
+        after = replace(after, priority=None)  # by a person, when it was back: that it is down again is a new P1
+    decision = replace(decision, continuity=after)
     known.set_continuity(connection, number, after)
-    if ended and facts.continuity.order is not None:
+    if facts.continuity.order is not None and after.order is None:
         known.set_order(connection, number, None, None, now)
     if decision.history:
         before = facts.continuity
@@ -108,6 +111,11 @@ def tell(connection: Connection, appliance_id: int, note: Note | str, now: float
     ticket = store.latest(connection, appliance_id, Condition.MAILFLOW)
     if ticket is not None and not ticket.resolved:
         operators.comment(connection, ticket.id, RELAY, str(note), now)
+
+
+def _resolved(connection: Connection, appliance_id: int) -> bool:
+    ticket = store.latest(connection, appliance_id, Condition.MAILFLOW)
+    return ticket is not None and ticket.resolved
 
 
 def ledger_lines(rows: Iterable[Ledger]) -> tuple[str, ...]:

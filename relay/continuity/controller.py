@@ -212,6 +212,8 @@ class Controller:
             case.next_at = now + TICK  # sooner, should the directory hear of the change that was missed
             return
         case.continuity, case.outage, case.listed = done.continuity, done.outage, case.domain_names
+        if done.continuity.priority != decision.continuity.priority:
+            case.next_at = NOW  # the ticket was found resolved: whether there should be one is decided anew
         if Step.BEGIN in decision.steps and done.outage is not None:
             self._background.start(self._count_for(case.appliance.id, done.outage.id))
         if Step.RETURNED in decision.steps:

@@ -259,6 +259,27 @@ async def test_a_person_who_resolves_the_ticket_is_not_contradicted(tmp_path: Pa
         assert it.priorities()[-1] == 1
 
 
+async def test_a_ticket_that_a_person_resolved_too_early_is_reopened(tmp_path: Path) -> None:
+    """Resolved by a person when it was back: down again before the outage ended, it is a P1 after the usual minute."""
+    async with world(tmp_path, activation="manual") as it:
+        await it.set_health(Health.DOWN)
+        it.shift(61)
+        first = await it.until(it.ticket)
+        await it.set_health(Health.UP, "answers")
+        await it.until(lambda: it.continuity.state is Continuity.DRAINING)
+        it.change(operators.resolve, first.id, "dana", "it is back", it.now)
+        it.shift(30)
+        await it.set_health(Health.DOWN)
+        await _ticks(it, 5)
+        assert it.story()[-1] == (Event.RESOLVED, "it is back")
+        it.shift(61)
+        _, said = await it.until(lambda: it.story()[-1][0] is Event.REOPENED and it.story()[-1])
+        assert "acme is down since" in said
+        ticket = it.ticket()
+        assert ticket is not None
+        assert (ticket.id, ticket.priority) == (first.id, Priority.P1)
+
+
 async def test_the_ticket_lists_a_domain_that_is_added_meanwhile(tmp_path: Path) -> None:
     """Two domains of one appliance are one ticket."""
     async with world(tmp_path) as it:
