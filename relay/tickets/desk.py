@@ -161,7 +161,10 @@ def _open_again(connection: Connection, last: Ticket, wanted: Wanted, priority: 
 
 def _keep(connection: Connection, ticket: Ticket, wanted: Wanted, priority: Priority, now: float) -> Ticket:
     if ticket.derived_priority is None:  # a person opened it
-        store.record(connection, ticket.id, Event.ADOPTED, RELAY, now, reason=wanted.problem or wanted.reason)
+        store.record(connection, ticket.id, Event.ADOPTED, RELAY, now, reason=wanted.problem or wanted.comment)
+    elif ticket.derived_priority is not priority and ticket.priority is priority and wanted.comment:
+        # A person had given it this priority before the facts did; the evidence belongs into it all the same.
+        store.record(connection, ticket.id, Event.COMMENT, RELAY, now, reason=wanted.comment)
     return _settle(connection, ticket.id, wanted, ticket.priority if _stands(ticket, wanted) else priority, now)
 
 

@@ -83,6 +83,20 @@ def test_raising_clears_the_acknowledgment(office: Desk) -> None:
     assert (lowered.status, lowered.assignee) == (Status.ACKNOWLEDGED, "noa")
 
 
+def test_the_evidence_is_told_where_a_person_was_first(office: Desk) -> None:
+    """Adopted at the priority that it has, and where facts come to agree with a person: what fails is named all the
+    same."""
+    failing = ("failing dns: no MX", "failing space: full")
+    own = office.do(operators.open_ticket, "acme", Condition.MAILFLOW, P1, "dana", "the customer rang", START)
+    office.facts(P1, reason="not proven", proof=failing)
+    assert office.see(reading.history, own.id)[-1].reason == "not proven\nfailing dns: no MX\nfailing space: full"
+    office.facts(P3, reason="proven")
+    office.do(operators.set_priority, own.id, P1, "dana", "their CEO is on the phone", office.now)
+    office.facts(P1, reason="proven no longer", proof=failing)
+    last = office.see(reading.history, own.id)[-1]
+    assert (last.event, last.reason) == ("comment", "proven no longer\nfailing dns: no MX\nfailing space: full")
+
+
 def test_a_persons_open_ticket_is_adopted(office: Desk) -> None:
     """The outage finds the ticket that a person opened: its number is kept, its priority follows the facts."""
     own = office.do(
@@ -112,7 +126,12 @@ def test_a_persons_priority_stands_until_the_facts_change(office: Desk) -> None:
     back = office.facts(P3)
     assert back is not None
     assert back.priority is P3
-    assert office.story(ticket.id)[1:] == ["relay priority 3", "dana priority 1", "relay priority 3"]
+    assert office.story(ticket.id)[1:] == [
+        "relay priority 3",
+        "dana priority 1",
+        "relay comment",
+        "relay priority 3",
+    ]
 
 
 def test_a_persons_resolution_stands_until_the_facts_change(office: Desk) -> None:
