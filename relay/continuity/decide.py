@@ -133,15 +133,9 @@ def _back(facts: Facts, outage: Outage, now: float) -> Decision:
     if settled is not None and now >= settled:
         outage = replace(outage, ended_at=now)
         steps.append(Step.END)
-        after = replace(
-            after,
-            state=Continuity.STANDBY,
-            outage_id=None,
-            priority=None,
-            order=None,
-            order_by=None,
-            order_at=None,
-        )
+        after = replace(after, state=Continuity.STANDBY, outage_id=None, priority=None)
+        if (after.order_at or 0.0) < (outage.returned_at or now):  # what was said since the return is for the next one
+            after = replace(after, order=None, order_by=None, order_at=None)
     if after.state is not before.state:
         after = replace(after, since=now)
     return Decision(

@@ -1,6 +1,7 @@
 """What operators order: to take over, or not to. Each verb works inside the caller's transaction that writes.
 
-An order holds until the outage ends; given while the appliance is up, it waits for the next one. It is carried out by
+An order holds until the outage ends; given while the appliance is up, also while an outage is still drained, it waits
+for the next one. It is carried out by
 the appliance's owner, which hears of it within a quarter of a second; 'activate' still needs the proofs.
 """
 
@@ -20,7 +21,7 @@ from relay.errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """An order as it was taken. ``armed``: there is no outage now; it is kept for the next."""
+    """An order as it was taken. ``armed``: the appliance is not down now; it is kept for the next outage."""
 
     appliance: Appliance
     order: str
@@ -46,7 +47,10 @@ def _order(connection: Connection, name: str, order: str, who: str, reason: str,
     health = facts.get_health(connection, appliance.id)
     if present is None or health is None:
         raise Refused(f"the facts of {name} are missing in the database; run 'relayctl db check'")
-    if present.order != order or present.order_by != who:
+    ongoing = None if present.outage_id is None else facts.get_outage(connection, present.outage_id)
+    returned_at = None if ongoing is None else ongoing.returned_at
+    renewed = returned_at is not None and (present.order_at or 0.0) < returned_at  # said of the outage, now of the next
+    if present.order != order or present.order_by != who or renewed:
         facts.set_order(connection, appliance.id, order, who, now)
         add_history(connection, appliance.id, present.outage_id, who, present.order or "", order, reason, now)
-    return Ordered(appliance, order, health.state, present.outage_id is None)
+    return Ordered(appliance, order, health.state, ongoing is None or returned_at is not None)

@@ -69,6 +69,21 @@ def test_during_an_outage_an_order_is_not_armed_but_carried_out(connection: Conn
     assert list_history(connection)[0].outage_id == number
 
 
+def test_an_order_after_the_return_is_armed_for_the_next_outage(connection: Connection) -> None:
+    """While mail is still handed back the appliance is up; the same words as during the outage mean the next one."""
+    appliance = store.get_appliance(connection, "acme")
+    number = facts.begin_outage(connection, appliance.id, 2.0, "no connection")
+    present = facts.get_continuity(connection, appliance.id)
+    assert present is not None
+    facts.set_continuity(connection, appliance.id, type(present)(present.state, 2.0, outage_id=number))
+    assert not orders.activate(connection, "acme", "dana", "", 5.0).armed
+    facts.mark_outage(connection, number, returned_at=6.0)
+    assert orders.activate(connection, "acme", "dana", "", 7.0).armed
+    renewed = facts.get_continuity(connection, appliance.id)
+    assert renewed is not None
+    assert renewed.order_at == 7.0
+
+
 def test_what_cannot_be_ordered_is_refused(connection: Connection) -> None:
     """An appliance that isn't there, and nobody's name."""
     with pytest.raises(NotFound, match="no appliance is named nowhere"):

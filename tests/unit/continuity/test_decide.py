@@ -392,6 +392,19 @@ def test_the_outage_is_recorded_step_by_step() -> None:
     assert (story.continuity.order, story.continuity.outage_id) == (None, None)
 
 
+def test_an_order_that_was_given_after_the_return_outlives_the_outage() -> None:
+    """Said while the appliance is up, it arms the next outage."""
+    story = facts(
+        up(NIGHT),
+        continuity=in_outage(DRAINING, NIGHT, order="activate", order_by="dana", order_at=NIGHT + 5),
+        outage=outage(NIGHT - 600, returned_at=NIGHT, drained_at=NIGHT + 1),
+        untried=0,
+    )
+    decision = decide(story, NIGHT + 700)
+    assert Step.END in decision.steps
+    assert decision.continuity.order == "activate"
+
+
 def test_down_again_before_it_ended_is_the_same_outage() -> None:
     """A relapse takes back the return, is taken over anew, and the ticket says so."""
     story, _ = settle(_down(NIGHT), NIGHT + 60)
