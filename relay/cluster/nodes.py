@@ -37,7 +37,8 @@ class NodeRow:
         """``running``, ``stopped``, or ``silent``: it neither stopped nor was heard of in the last 10 s."""
         if self.stopped_at is not None:
             return "stopped"
-        return "running" if now - self.heartbeat_at < SILENT_AFTER else "silent"
+        heard_at = self.heartbeat_at + self.drift  # by the wall clock, which whoever asks goes by
+        return "running" if now - heard_at < SILENT_AFTER else "silent"
 
 
 def nodes(connection: Connection) -> list[NodeRow]:
