@@ -32,6 +32,7 @@ class _Endpoint:
     primary: Primary
     phase: float
     seen: Seen = field(default_factory=Seen)
+    said: Said = Said.NOTHING  # what the last probe was answered
     started: float = float("-inf")
     due: float = 0.0
     hurried_at: float = float("-inf")
@@ -88,14 +89,13 @@ class Prober:
             self._schedule(endpoint, min(endpoint.due, self._hurried(endpoint, now)))
 
     def on_schedule(self, primary: Primary) -> bool:
-        """Whether the last probe was answered with yes, and the next one isn't overdue."""
+        """Whether the last probe was answered with yes, and the next one isn't overdue. One by which nothing was learnt
+        vouches for nobody."""
         endpoint = self._endpoints.get(primary)
-        if endpoint is None or not endpoint.seen.answers:
+        if endpoint is None or endpoint.said is not Said.OK:
             return False
         since = endpoint.due if endpoint.task is None else endpoint.started
-        answer = endpoint.seen.answer
-        late = asyncio.get_running_loop().time() - since
-        return answer is not None and answer.said is Said.OK and late < TARDY
+        return asyncio.get_running_loop().time() - since < TARDY
 
     async def stop(self) -> None:
         """End every probe, also those under way."""
@@ -129,7 +129,7 @@ class Prober:
         except Exception as error:
             events.fault("probe", error)
             answer = Answer(Said.NOTHING, f"{endpoint.primary}: {error}")
-        endpoint.task = None
+        endpoint.task, endpoint.said = None, answer.said
         endpoint.seen = note(endpoint.seen, answer, self._clock.now())
         now = loop.time()
         due = next_probe(endpoint.seen, answer.said, endpoint.started, now, self._settings, endpoint.phase)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
 from relay.appliances import facts, store
@@ -252,6 +253,26 @@ async def test_the_heartbeat_stops_when_a_probe_hangs(tmp_path: Path) -> None:
         node.ahead += 11.0
         await asyncio.sleep(BEAT + 0.2)
         assert not proven()
+        assert node.health(acme).state is Health.UP
+
+
+async def test_probes_that_learn_nothing_prove_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that can't be looked up any more: the appliance was up, but nobody vouches for it."""
+    monkeypatch.setattr("relay.appliances.mx.STALE", 0.0)
+    async with (
+        DnsStub({"mail.acme.test A": ["127.0.0.1"]}, ttl=0) as stub,
+        ScriptedPrimary() as primary,
+        watching(tmp_path, resolver=stub.address) as node,
+    ):
+        acme = await node.add("acme", f"mail.acme.test:{primary.address.rpartition(':')[2]}")
+        await node.becomes(Health.UP, acme)
+        await eventually(lambda: node.pulse.fresh(acme.id, node.clock.monotonic()))
+        stub.servfail = {"mail.acme.test"}
+        stub.queries.clear()
+        await eventually(lambda: len(stub.queries) > 1, timeout=30)
+        node.ahead += 11.0
+        await asyncio.sleep(BEAT + 0.2)
+        assert not node.pulse.fresh(acme.id, node.clock.monotonic())
         assert node.health(acme).state is Health.UP
 
 
