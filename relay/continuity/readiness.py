@@ -15,7 +15,7 @@ from relay.appliances.model import Appliance, Domain
 from relay.clock import Clock, iso
 from relay.continuity.proof import DNS_SERVES, Proof
 from relay.continuity.proofs import space
-from relay.continuity.proofs.dns import prove_dns
+from relay.continuity.proofs.dns import DnsResult, prove_dns
 from relay.continuity.proofs.expiry import prove_expiry
 from relay.continuity.proofs.loop import Loop, prove_loop
 from relay.continuity.proofs.recipients import prove_recipients
@@ -88,9 +88,9 @@ class Prover:
         async def one(name: str) -> Proof:
             last_good_at = before[name].last_good_at if name in before else None
             try:
+                if name == "dns":
+                    return await self._dns(appliance, domains, before.get("dns"), at, findings)
                 async with asyncio.timeout(TIMEOUT):
-                    if name == "dns":
-                        return await self._dns(appliance, domains, last_good_at, at, findings)
                     ok, evidence = await works[name]()
             except TimeoutError:
                 ok, evidence = False, f"no result within {TIMEOUT:.0f} s"
@@ -108,16 +108,22 @@ class Prover:
         self,
         appliance: Appliance,
         domains: Sequence[Domain],
-        last_good_at: float | None,
+        before: Proof | None,
         at: float,
         findings: dict[tuple[str, str], str | None],
     ) -> Proof:
-        found = await prove_dns(self._resolver, self._settings.node, appliance, domains)
+        last_good_at = None if before is None else before.last_good_at
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                found = await prove_dns(self._resolver, self._settings.node, appliance, domains)
+        except TimeoutError:  # many domains, and a resolver that is silent for each
+            found = DnsResult(None, f"the DNS gives no answer within {TIMEOUT:.0f} s", {}, ())
         findings.update({(domain, DNS): text for domain, text in found.wrong.items()})
         findings.update({(domain, DNS): None for domain in found.right})
         if found.ok is not None:
             return Proof("dns", found.ok, found.evidence, at, at if found.ok else last_good_at)
-        if last_good_at is None or at - last_good_at >= DNS_SERVES:
+        # Only while it is the last answer: one that was wrong since has put an end to it.
+        if before is None or not before.ok or last_good_at is None or at - last_good_at >= DNS_SERVES:
             return Proof("dns", False, found.evidence, at, last_good_at)
         evidence = f"{found.evidence}; the last good answer, of {iso(last_good_at)}, serves"
         return Proof("dns", True, evidence, at, last_good_at)

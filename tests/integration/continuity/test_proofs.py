@@ -93,6 +93,25 @@ async def test_a_silent_dns_is_served_by_its_last_good_answer_for_a_day(tmp_path
         assert not result(await prove(it), "dns").ok
 
 
+async def test_a_silent_dns_is_not_served_by_an_answer_before_a_wrong_one(tmp_path: Path) -> None:
+    """What was found wrong since then stays wrong until it is seen to be right."""
+    async with world(tmp_path) as it:
+        it.dns.servfail = {"acme.example"}
+        wrong = Proof("dns", False, "it doesn't list this relay", it.now - 600, it.now - HOUR)
+        assert not result(await prove(it, (wrong,)), "dns").ok
+
+
+async def test_a_dns_that_takes_too_long_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the round ends before the last domain was asked about, the last good answer serves."""
+    monkeypatch.setattr("relay.continuity.readiness.TIMEOUT", 0.3)
+    async with world(tmp_path) as it:
+        it.dns.silent = True
+        good = Proof("dns", True, "as it should be", it.now - HOUR, it.now - HOUR)
+        found = result(await prove(it, (good,)), "dns")
+        assert found.ok
+        assert "no answer within" in found.evidence
+
+
 async def test_the_loop_leaves_nothing_behind(tmp_path: Path) -> None:
     """A proof is no mail: nothing is queued, counted, or left to be handed to a primary."""
     async with world(tmp_path) as it:
