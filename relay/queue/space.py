@@ -21,7 +21,8 @@ SMALL_RESERVE = 32 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Bytes an hour that came for an appliance: in the present and the last full hour, the higher one; and in the
-    busiest hour of its last outage (0 where there was none, or it is forgotten)."""
+    busiest hour of its last outage, or of that and the one that goes on (0 where there was none, or it is
+    forgotten)."""
 
     now: int
     busiest: int
@@ -40,11 +41,16 @@ def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:
         select(outages.c.began_at, outages.c.ended_at)
         .where(outages.c.appliance_id == appliance_id)
         .order_by(outages.c.id.desc())
-        .limit(1)
-    ).first()
-    busiest = 0
-    if last is not None:
-        busiest = _highest(connection, appliance_id, last.began_at // 3600, (last.ended_at or now) // 3600)
+        .limit(2)
+    ).all()
+    going_on = bool(last) and last[0].ended_at is None
+    busiest = max(
+        (
+            _highest(connection, appliance_id, outage.began_at // 3600, (outage.ended_at or now) // 3600)
+            for outage in (last if going_on else last[:1])
+        ),
+        default=0,
+    )
     return Rates(_highest(connection, appliance_id, hour - 1, hour), busiest)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay.appliances import store
+from relay.appliances import facts, store
 from relay.appliances.model import RecipientPolicy
 from relay.clock import Clock
 from relay.cluster.secret import secret
@@ -16,6 +16,7 @@ from relay.continuity.proof import Proof
 from relay.continuity.proofs import loop, tls
 from relay.continuity.readiness import Prover, Round
 from relay.dns import Resolver
+from relay.queue.space import accept_rate
 from relay.recipients import lists
 from relay.settings import Smtp
 from tests.integration.continuity.world import World, world
@@ -110,6 +111,19 @@ async def test_a_dns_that_takes_too_long_is_silent(tmp_path: Path, monkeypatch: 
         found = result(await prove(it, (good,)), "dns")
         assert found.ok
         assert "no answer within" in found.evidence
+
+
+async def test_the_busiest_hour_of_the_last_outage_counts_during_the_next(tmp_path: Path) -> None:
+    """The outage that has just begun has seen no busy hour yet; the one before it has."""
+    async with world(tmp_path) as it:
+        first = it.change(facts.begin_outage, it.appliance.id, it.now, "no connection")
+        await it.receive(20)
+        busiest = it.see(accept_rate, it.appliance.id, it.now).busiest
+        assert busiest > 0
+        it.change(facts.mark_outage, first, ended_at=it.now)
+        it.shift(DAY)
+        it.change(facts.begin_outage, it.appliance.id, it.now, "no connection")
+        assert it.see(accept_rate, it.appliance.id, it.now).busiest == busiest
 
 
 async def test_the_loop_leaves_nothing_behind(tmp_path: Path) -> None:
