@@ -44,8 +44,12 @@ class InFlight:
     def __init__(self, path: Path) -> None:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            # Not ftruncate(): to write to a hole of a mapped file on a full disk is the process's death (SIGBUS).
-            os.posix_fallocate(self._file, 0, SLOTS * _SLOT.size)
+            try:
+                # Not ftruncate(): to write to a hole of a mapped file on a full disk is the process's death (SIGBUS).
+                os.posix_fallocate(self._file, 0, SLOTS * _SLOT.size)
+            except OSError:
+                os.close(self._file)
+                raise
         except OSError as error:
             raise StartFailed(f"can't make {path}: {error.strerror}") from error
         self._map = mmap.mmap(self._file, SLOTS * _SLOT.size)
