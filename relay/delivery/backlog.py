@@ -10,7 +10,7 @@ Holds no content and opens no connection.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
 from relay import events
@@ -24,7 +24,7 @@ NEWEST_PAGE = 50
 MOST = 5000
 """Parcels kept in memory where none of them fits anybody at the moment."""
 STALE = 5.0
-"""Seconds after which what was read and not claimed is read again, if anything changed: operators hold mail too."""
+"""Seconds within which what was read and not claimed is read again, if anything changed: operators hold mail too."""
 PAUSE = 1.0
 """Seconds after a reading that failed."""
 
@@ -53,13 +53,14 @@ class Backlog:
         self._newest: dict[int, Outgoing] = {}  # the other way round
         self._suspects: dict[int, Outgoing] = {}
         self._claimed: dict[int, Outgoing] = {}
-        self._here: Counter[int] = Counter()  # parcels in any of them, by number of the message
+        self._here: set[int] = set()  # the ids of all recipients in any of them
         self._after: int | None = None
         self._complete = False
         self._again = False
-        self._read_at = 0.0
+        self._read_at = 0.0  # when the first of what waits to be claimed was read
+        self._doubted = False  # something has changed since
         self._readings: dict[str, asyncio.Task[None]] = {}
-        self._settled: set[int] = set()  # messages that were settled while a page was being read
+        self._settled: set[int] = set()  # recipients that were settled while a page was being read
 
     @property
     def claimed(self) -> int:
@@ -84,6 +85,7 @@ class Backlog:
 
     def claim(self, fits: Callable[[Outgoing], bool], *, newest: bool = False) -> Outgoing | None:
         """The next parcel that ``fits``; None where there is none at this moment (then it reads on, if it can)."""
+        self._heed_doubts()
         parcel = None
         if newest:
             last = reversed(self._oldest.values()) if self._complete else ()
@@ -114,15 +116,17 @@ class Backlog:
         self._claimed.pop(_key(parcel))
         self._forget(parcel)
         if self._readings:
-            self._settled.add(parcel.id)
+            self._settled.update(recipient.id for recipient in parcel.recipients)
 
     def rewind(self) -> None:
         """More may be due than what was read: look again from the beginning, after what is being read."""
-        if self._clock.monotonic() - self._read_at > STALE:
+        stale = self._clock.monotonic() - self._read_at > STALE
+        if stale:
             for parcel in list(self.parcels()):
                 self._forget(parcel)
             for parcels in (self._oldest, self._newest, self._suspects):
                 parcels.clear()
+        self._doubted = not stale or bool(self._readings)
         if self._readings:
             self._again = True
         else:
@@ -130,6 +134,7 @@ class Backlog:
 
     def read_ahead(self, *, newest: bool = False, hungry: bool = False) -> None:
         """Ask for the next page in the background, unless there is enough, or no more."""
+        self._heed_doubts()
         if self._complete:
             return
         few = len(self._oldest) <= PAGE // 2 or (hungry and self.unclaimed < MOST)
@@ -137,6 +142,11 @@ class Backlog:
             self._readings["oldest"] = asyncio.create_task(self._read("oldest"))
         if newest and not self._newest and "newest" not in self._readings:
             self._readings["newest"] = asyncio.create_task(self._read("newest"))
+
+    def _heed_doubts(self) -> None:
+        """What was read shortly before something changed isn't believed for long."""
+        if self._doubted and self.unclaimed and self._clock.monotonic() - self._read_at > STALE:
+            self.rewind()
 
     async def close(self) -> None:
         """Cease reading."""
@@ -158,9 +168,9 @@ class Backlog:
             self._changed()
 
     async def _read_oldest(self) -> None:
+        began = self._clock.monotonic()
         page = await self._queue.due(self._appliance_id, self._clock.now(), limit=PAGE, after=self._after)
-        self._read_at = self._clock.monotonic()
-        for parcel in self._new(page):
+        for parcel in self._new(page, began):
             self._sort_in(parcel)
         if page:
             self._after = page[-1].id
@@ -170,17 +180,22 @@ class Backlog:
             self._complete = True
 
     async def _read_newest(self) -> None:
+        began = self._clock.monotonic()
         page = await self._queue.due(self._appliance_id, self._clock.now(), newest=True, limit=NEWEST_PAGE)
-        for parcel in self._new(page):
+        for parcel in self._new(page, began):
             self._sort_in(parcel, newest=True)
 
-    def _new(self, page: Iterable[Outgoing]) -> Iterable[Outgoing]:
-        """The parcels of messages that aren't here yet."""
+    def _new(self, page: Iterable[Outgoing], began: float) -> list[Outgoing]:
+        """Parcels for those recipients that aren't here yet; one may be released while another is in flight."""
+        if not self.unclaimed:
+            self._read_at = began
+        parcels: list[Outgoing] = []
         for message in page:
-            if message.id not in self._here and message.id not in self._settled:
-                parcels = self._split(message)
-                self._here[message.id] += len(parcels)
-                yield from parcels
+            fresh = tuple(one for one in message.recipients if one.id not in self._here and one.id not in self._settled)
+            if fresh:
+                self._here.update(recipient.id for recipient in fresh)
+                parcels += self._split(dataclasses.replace(message, recipients=fresh))
+        return parcels
 
     def _sort_in(self, parcel: Outgoing, *, newest: bool = False) -> None:
         suspect = self._suspects if parcel.id in self._breakdowns else None
@@ -188,9 +203,7 @@ class Backlog:
         parcels[_key(parcel)] = parcel
 
     def _forget(self, parcel: Outgoing) -> None:
-        self._here[parcel.id] -= 1
-        if not self._here[parcel.id]:
-            del self._here[parcel.id]
+        self._here.difference_update(recipient.id for recipient in parcel.recipients)
 
 
 def _key(parcel: Outgoing) -> int:

@@ -153,3 +153,41 @@ async def test_what_an_operator_held_is_not_handed_out_for_long(tmp_path: Path) 
         source.settle(first)
         await eventually(lambda: source.claim(anything) is not None or source.exhausted)
         assert source.exhausted
+
+
+async def test_a_recipient_released_while_another_of_the_message_is_in_flight_comes_too(tmp_path: Path) -> None:
+    """It isn't taken for a part of what is being sent, and left behind when that has its outcome."""
+    async with house(tmp_path) as home:
+        await home.accept("one", "two")
+        two = Filter(recipient="two@acme.example")
+        await asyncio.to_thread(operators.hold, home.db, two, home.clock.now(), "operator")
+        source = backlog(home)
+        first = await take(source)
+        assert [each.address for each in first.recipients] == ["one@acme.example"]
+        await asyncio.to_thread(operators.release, home.db, two, home.clock.now(), "operator")
+        source.rewind()
+        second = await take(source)
+        assert [each.address for each in second.recipients] == ["two@acme.example"]
+        await deliver(home, source, first)
+        await deliver(home, source, second)
+        source.rewind()
+        await eventually(lambda: source.claim(anything) is not None or source.exhausted)
+        assert source.exhausted
+
+
+async def test_what_was_read_just_before_an_operator_held_it_is_not_handed_out_for_long(tmp_path: Path) -> None:
+    """The change is heeded when the page has become some seconds old, though nothing else happens by then."""
+    async with house(tmp_path) as home:
+        for number in range(5):
+            await home.accept(f"r{number}")
+        ahead = 0.0
+        clock = Clock(monotonic=lambda: time.monotonic() + ahead)
+        source = Backlog(home.queue, home.appliance.id, clock, lambda each: [each], {}, lambda: None)
+        first = await take(source)
+        await asyncio.to_thread(operators.hold, home.db, Filter(), home.clock.now(), "operator")
+        source.rewind()
+        await eventually(lambda: not source._readings)
+        ahead = STALE + 1
+        source.settle(first)
+        await eventually(lambda: source.claim(anything) is not None or source.exhausted)
+        assert source.exhausted
