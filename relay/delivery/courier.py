@@ -152,10 +152,8 @@ class Courier:
         elif (result := future.result()).untried:
             self._work.put_back(parcel)
         else:
-            if all(answer.local for answer in result.answers) and result.failure is not None:
-                self.lost += 1
-            else:
-                self.answered += 1
+            self.lost += result.failure is not None and any(answer.local for answer in result.answers)
+            self.answered += not all(answer.local for answer in result.answers)
             self._work.answered(self, parcel, result)
 
     def _envelope(self, parcel: Outgoing) -> Envelope:

@@ -195,10 +195,12 @@ class Drain:
         return None if nearest is None else max(nearest, now + TICK)
 
     async def _note_oldest(self) -> None:
-        """For health: since when mail waits that nobody has deferred."""
+        """For health: since when mail waits that nobody has deferred, though it could be handed over."""
         if self._guard is not None:
             self._evidence_at = self._clock.monotonic()
-            oldest = (await self._queue.waiting(self._destination.id)).undeferred_since
+            oldest = None
+            if self._destination.reach() is not Reach.NO:
+                oldest = (await self._queue.waiting(self._destination.id)).undeferred_since
             if oldest is not None:
                 oldest = max(oldest, self._guard.returned_at or oldest)
             self._evidence.note_oldest(self._destination.id, oldest)
@@ -209,7 +211,8 @@ class Drain:
         if self._backlog.exhausted and self._returned_at is not None:
             events.drain_ended(name, self._recorder.tried, seconds)
         elif not self._backlog.exhausted and not self._stopping:
-            events.drain_paused(name, "the primary is out of reach")
+            gone = self._destination.reach() is Reach.NO
+            events.drain_paused(name, "the primary is out of reach" if gone else "this node has no lease for it now")
 
     # The breaker
 

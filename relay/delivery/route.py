@@ -31,9 +31,7 @@ REFRESH = 60.0
 
 
 class Destination:
-    """An appliance, as a place that mail goes to. ``watched``: its health is known, and says when to try."""
-
-    watched = True
+    """An appliance, as a place that mail goes to."""
 
     def __init__(self, appliance_id: int, directory: Directory, endpoints: Endpoints, pulse: Pulse) -> None:
         self.id = appliance_id
@@ -77,8 +75,6 @@ class Destination:
 
 class Postmaster(Destination):
     """The relay's own postmaster. Nobody watches where he reads his mail: each message has its own retry time."""
-
-    watched = False
 
     def __init__(self, address: str, directory: Directory, endpoints: Endpoints, pulse: Pulse) -> None:
         super().__init__(POSTMASTER, directory, endpoints, pulse)
