@@ -21,13 +21,14 @@ class Transaction:
     tried: bool = False
     proof: Path | None = None
     recipients: dict[Recipient, None] = field(default_factory=dict)
-    _routes: dict[str, tuple[Domain, list[Recipient]]] = field(default_factory=dict)
+    # By appliance too: our own host name may be a Gold domain, whose mail isn't our postmaster's.
+    _routes: dict[tuple[int, str], tuple[Domain, list[Recipient]]] = field(default_factory=dict)
 
     def add(self, recipient: Recipient, domain: Domain) -> None:
         """Take a recipient; the same one again changes nothing."""
         if recipient not in self.recipients:
             self.recipients[recipient] = None
-            self._routes.setdefault(domain.name, (domain, []))[1].append(recipient)
+            self._routes.setdefault((domain.appliance_id, domain.name), (domain, []))[1].append(recipient)
 
     @property
     def domains(self) -> list[Domain]:
