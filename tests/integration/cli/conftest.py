@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,18 @@ HOUR = 3600.0
 CONTENT = b"Subject: hello\r\nMessage-ID: <5@elsewhere.example>\r\n\r\nA letter.\r\n.a dot\r\n"
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database that nothing is in, to be copied: migrations take longer than most tests."""
+    folder = tmp_path_factory.mktemp("empty")
+    upgrade(f"sqlite:///{folder / 'relay.db'}")
+    return folder
+
+
 @pytest.fixture
-def relayctl(tmp_path: Path) -> Relayctl:
+def relayctl(empty: Path, tmp_path: Path) -> Relayctl:
     """With an empty database."""
-    upgrade(f"sqlite:///{tmp_path / 'relay.db'}")
+    shutil.copytree(empty, tmp_path, dirs_exist_ok=True)
     return Relayctl(tmp_path)
 
 
@@ -56,14 +65,22 @@ class Mail:
         await home.queue.record(outcomes([due[self.failed]], State.HELD, NO, at=now, reason=Reason.FAILED))
 
 
-@pytest.fixture
-def mail(relayctl: Relayctl) -> Mail:
-    """Seven messages for nine recipients."""
-    posted = Mail()
+@pytest.fixture(scope="session")
+def posted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mail]:
+    """A folder with a database that this mail is in, to be copied."""
+    folder, mail = tmp_path_factory.mktemp("mail"), Mail()
 
     async def fill() -> None:
-        async with house(relayctl.folder, Clock()) as home:
-            await posted.post(home)
+        async with house(folder, Clock()) as home:
+            await mail.post(home)
 
     asyncio.run(fill())
-    return posted
+    return folder, mail
+
+
+@pytest.fixture
+def mail(relayctl: Relayctl, posted: tuple[Path, Mail]) -> Mail:
+    """Seven messages for nine recipients, in the database of ``relayctl``."""
+    folder, numbers = posted
+    shutil.copytree(folder, relayctl.folder, dirs_exist_ok=True)
+    return numbers
