@@ -194,7 +194,9 @@ class Backlog:
             fresh = tuple(one for one in message.recipients if one.id not in self._here and one.id not in self._settled)
             if fresh:
                 self._here.update(recipient.id for recipient in fresh)
-                parcels += self._split(dataclasses.replace(message, recipients=fresh))
+                if len(fresh) < len(message.recipients):
+                    message = dataclasses.replace(message, recipients=fresh)
+                parcels += self._split(message)
         return parcels
 
     def _sort_in(self, parcel: Outgoing, *, newest: bool = False) -> None:
