@@ -67,11 +67,12 @@ def test_a_reader_that_has_enough_is_no_failure_to_complain_of(large: Relayctl, 
 
 
 def test_an_output_that_cannot_be_written_is_one_line(large: Relayctl) -> None:
-    """A disk that is full."""
+    """A disk that is full, whether little is printed, and only at the end, or much."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        for options in ([], ["--json"]):
+        for command in (["domain", "list"], ["domain", "list", "--json"], ["node", "list"]):
             failed = subprocess.run(
-                large.argv("domain", "list", *options), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+                large.argv(*command), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=buffered
             )
             assert failed.returncode == 1
             assert failed.stderr == "relayctl: can't write the output: No space left on device\n"
