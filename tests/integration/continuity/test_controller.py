@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from pathlib import Path
 
@@ -177,6 +178,22 @@ async def test_an_order_that_crosses_a_decision_is_not_lost(tmp_path: Path) -> N
         assert it.continuity.order == "activate"
 
 
+async def test_an_order_that_crosses_the_end_of_the_outage_is_kept_for_the_next(tmp_path: Path) -> None:
+    """The end forgets the order of its own outage, not the one that came in the same moment."""
+    async with world(tmp_path, activation=Activation.MANUAL) as it:
+        it.change(orders.activate, "acme", "dana", "", it.now)
+        await it.directory.refresh()
+        await _taken_over(it)
+        it.shift(5)
+        await it.set_health(Health.UP, "answers")
+        outage_id = it.continuity.outage_id
+        await it.until(lambda: it.see(facts.get_outage, outage_id).drained_at)
+        it.shift(601)
+        it.change(orders.deactivate, "acme", "noor", "", it.now)  # the directory hasn't heard of it
+        await it.until(lambda: it.continuity.outage_id is None)
+        assert (it.continuity.order, it.continuity.order_by) == ("deactivate", "noor")
+
+
 async def test_maintenance_queues_mail_and_opens_no_ticket_until_its_end(tmp_path: Path) -> None:
     """The outage is there, its mail is counted for it; the P1 comes with the end of the window."""
     async with world(tmp_path, start=DAY) as it:
@@ -222,12 +239,12 @@ async def test_a_restart_in_the_middle_of_an_outage_changes_nothing(tmp_path: Pa
     """Another controller takes up the outage, its proofs and its ticket as they are, and ends it properly."""
     async with world(tmp_path) as it:
         await _taken_over(it)
-        lines = len(it.story())
+        lines, before = len(it.story()), it.continuity
         await it.controller.close()
         it.controller = it.make_controller(it.see(secret))
         for _ in range(20):
             await it.controller.tick()
-        assert len(it.story()) == lines
+        assert (len(it.story()), it.continuity) == (lines, before)
         await it.set_health(Health.UP, "answers")
         outage_id = it.continuity.outage_id
         await it.until(lambda: it.see(facts.get_outage, outage_id).drained_at)
@@ -329,6 +346,31 @@ async def _ticks(it: World, count: int) -> None:
         await it.controller.tick()
 
 
+async def test_a_relapse_has_a_backlog_of_its_own(tmp_path: Path) -> None:
+    """What came while it was down again is tried before the outage is drained."""
+    async with world(tmp_path) as it:
+        await _taken_over(it)
+        await it.receive(1)
+        it.shift(5)
+        await it.set_health(Health.UP, "answers")
+        await it.until(lambda: it.continuity.state is Continuity.DRAINING)
+        outage_id = it.continuity.outage_id
+        await it.hand_back(1)
+        await it.until(lambda: it.see(facts.get_outage, outage_id).drained_at)
+        it.shift(5)
+        await it.set_health(Health.DOWN)
+        await it.until(lambda: it.continuity.state is Continuity.ACTIVE)
+        await it.receive(2)
+        it.shift(5)
+        await it.set_health(Health.UP, "answers")
+        await it.until(lambda: "2 recipients wait" in it.said())
+        await it.hand_back(1)
+        await _ticks(it, 20)
+        assert it.see(facts.get_outage, outage_id).drained_at is None
+        await it.hand_back(1)
+        await it.until(lambda: it.see(facts.get_outage, outage_id).drained_at)
+
+
 async def test_another_owner_decides(tmp_path: Path) -> None:
     """A node that owns the appliance no longer writes nothing about it."""
     async with world(tmp_path) as it:
@@ -340,6 +382,41 @@ async def test_another_owner_decides(tmp_path: Path) -> None:
         assert it.ticket() is None
         it.owned = True
         await it.until(lambda: it.ticket())
+
+
+async def test_a_node_that_has_not_heard_that_its_lease_is_gone_decides_nothing(tmp_path: Path) -> None:
+    """The database is asked in the transaction that decides."""
+    async with world(tmp_path) as it:
+        await it.until(lambda: it.continuity.ready)
+        it.held = False
+        await it.set_health(Health.DOWN)
+        it.shift(60)
+        await _ticks(it, 10)
+        assert (it.ticket(), it.continuity.outage_id) == (None, None)
+        it.held = True
+        await it.until(lambda: it.ticket())
+
+
+async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
+    """The others are decided at once; it is tried again until it can be."""
+    async with world(tmp_path) as it:
+        other = it.change(store.add_appliance, it.now, name="other")
+        it.change(store.add_domain, it.now, name="other.example", appliance_id=other.id)
+        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(it.appliance.id)))
+        await it.set_health(Health.DOWN, appliance=other)
+        await it.set_health(Health.DOWN)
+        it.shift(60)
+        await it.until(lambda: it.ticket(appliance=other))
+        assert it.ticket() is None
+        it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
+        it.shift(10)
+        await it.until(lambda: it.ticket())
+
+
+_REFUSES = """
+CREATE TRIGGER refuses BEFORE INSERT ON outages WHEN new.appliance_id = {}
+BEGIN SELECT RAISE(ABORT, 'no'); END
+"""
 
 
 async def test_an_appliance_without_a_running_contract_opens_nothing(tmp_path: Path) -> None:
@@ -357,6 +434,11 @@ async def test_readiness_is_known_in_quiet_times(tmp_path: Path) -> None:
     async with world(tmp_path) as it:
         await it.until(lambda: it.continuity.ready)
         first = it.proven_at()
+        it.shift(60)
+        for _ in range(10):
+            await it.controller.tick()
+            await asyncio.sleep(0.01)  # a round that was begun would be heard of
+        assert it.proven_at() == first
         await it.edge.close(0)
         it.shift(3601)
         await it.until(lambda: it.proven_at() > first)

@@ -65,6 +65,9 @@ class World:
         self.clock = Clock(lambda: self.start, lambda: time.monotonic() + self._shifted)
         self.directory = Directory(self.db)
         self.owned = True
+        """Whether the node takes the appliance for its own ..."""
+        self.held = True
+        """... and whether the database says so, too."""
         self.queue: Queue
         self.edge: Edge
         self.controller: Controller
@@ -92,8 +95,10 @@ class World:
         with self.db.read() as connection:
             return work(connection, *args, **kwargs)
 
-    async def set_health(self, state: Health, reason: str = "no connection") -> None:
-        self.change(facts.set_health, self.appliance.id, HealthFact(state, reason, self.now))
+    async def set_health(
+        self, state: Health, reason: str = "no connection", *, appliance: Appliance | None = None
+    ) -> None:
+        self.change(facts.set_health, (appliance or self.appliance).id, HealthFact(state, reason, self.now))
         await self.directory.refresh()
 
     def make_controller(self, key: bytes) -> Controller:
@@ -108,7 +113,7 @@ class World:
             prover,
             self.clock,
             lambda _: self.owned,
-            lambda _connection, _id: self.owned,
+            lambda _connection, _id: self.held,
         )
 
     async def until(self, condition: Callable[[], Any], *, timeout: float = 30.0) -> Any:
@@ -125,8 +130,8 @@ class World:
         found: ContinuityFact = self.see(facts.get_continuity, self.appliance.id)
         return found
 
-    def ticket(self, condition: Condition = Condition.MAILFLOW) -> Ticket | None:
-        found: Ticket | None = self.see(latest, self.appliance.id, condition)
+    def ticket(self, condition: Condition = Condition.MAILFLOW, appliance: Appliance | None = None) -> Ticket | None:
+        found: Ticket | None = self.see(latest, (appliance or self.appliance).id, condition)
         return found
 
     def story(self, condition: Condition = Condition.MAILFLOW) -> list[tuple[Event, str]]:
