@@ -69,7 +69,7 @@ class Stage:
 
     async def all_home(self) -> None:
         """Wait until the primary has everything that was sent."""
-        await eventually(lambda: set(self.sent) <= at_home(self.primary).keys(), timeout=PATIENCE)
+        await eventually(lambda: set(self.sent) <= at_home(self.primary).keys(), timeout=PATIENCE, every=0.05)
 
     async def balance(self, *, twice: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
         """``twice``: recipients whose letter may have arrived more than once. Returns the ledger by domain."""

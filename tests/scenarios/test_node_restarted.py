@@ -48,20 +48,20 @@ class Site:
 
     async def send(self, first: int, count: int) -> None:
         """Letters over several connections at once, until they are sent or the node goes away."""
-        shares = [range(first + place, first + count, CONNECTIONS) for place in range(CONNECTIONS)]
         await asyncio.gather(
             *(
-                asyncio.to_thread(
-                    send, self.address, [(number, [f"user{number}@{DOMAIN}"]) for number in share], sent, perhaps
-                )
-                for share in shares
-                for sent, perhaps in [(self.sent, self.perhaps)]
+                asyncio.to_thread(self._send, range(first + place, first + count, CONNECTIONS))
+                for place in range(CONNECTIONS)
             )
         )
 
+    def _send(self, numbers: range) -> None:
+        letters = [(number, [f"user{number}@{DOMAIN}"]) for number in numbers]
+        send(self.address, letters, self.sent, self.perhaps)
+
     async def until_over(self) -> Ticket:
         """Wait until everything is at the primary and the ticket is resolved."""
-        await eventually(lambda: set(self.sent) <= at_home(self.primary).keys(), timeout=PATIENCE)
+        await eventually(lambda: set(self.sent) <= at_home(self.primary).keys(), timeout=PATIENCE, every=0.2)
         ticket = await self.desk.until_resolved()
         await self.desk.until(DOMAIN, queued=0)
         return ticket

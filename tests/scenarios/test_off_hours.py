@@ -41,7 +41,7 @@ async def test_an_outage_at_night_is_a_p3_with_its_proof_and_costs_no_letter(tmp
 
 async def test_a_primary_that_is_silent_is_down(tmp_path: Path) -> None:
     """A host that takes connections and never says a word is an outage like one that refuses them."""
-    async with stage(tmp_path, at=NIGHT, settings={"watch": {"reply_timeout": 1.0}}) as acme:
+    async with stage(tmp_path, at=NIGHT, settings={"watch": {"reply_timeout": 1.0, "down_after": 2}}) as acme:
         await acme.is_up()
         acme.primary.on_banner = HANG
         await acme.is_down()

@@ -29,7 +29,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
     "node": {"name": "one", "hostname": HOSTNAME, "mx_names": [HOSTNAME], "database": "sqlite:///relay.db"},
     "smtp": {"listen": ["127.0.0.1:0"]},
     "watch": {"interval": 0.3, "down_interval": 0.1, "connect_timeout": 2.0},
-    "continuity": {"ticket_after": 0.5, "settle": 0.5, "proof_after": 60},
+    "continuity": {"ticket_after": 0.4, "settle": 0.2, "proof_after": 60},
     "metrics": {"listen": ""},
 }
 
