@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import getpass
-import importlib.metadata
 import os
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -67,11 +66,6 @@ class Operator:
     def close(self) -> None:
         if self._db is not None:
             self._db.close()
-
-
-def version() -> str:
-    """Of this program, as it is installed."""
-    return importlib.metadata.version("failover-relay")
 
 
 class Noun(click.Group):

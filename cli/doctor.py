@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from cli.context import Operator, json_option, version
+from cli.context import Operator, json_option
 from cli.names import EITHER, appliance_of
 from cli.plain import printable
 from cli.render import plural, size
 from cli.table import prose, word
+from cli.version import version
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import Appliance, Domain, RecipientPolicy
 from relay.clock import DRIFT_LIMIT

@@ -81,7 +81,7 @@ class Commands(click.Group):
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from cli.context import version
+        from cli.version import version
 
         click.echo(f"relayctl {version()}")
         ctx.exit()

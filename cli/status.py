@@ -14,10 +14,11 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from cli.context import Operator, json_option, version
+from cli.context import Operator, json_option
 from cli.names import EITHER
 from cli.render import clock_time, plural, size, span
 from cli.table import Column, count, prose, word
+from cli.version import version
 from relay.appliances import facts
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.facts import Health
