@@ -8,6 +8,7 @@ import click
 
 from cli.context import Operator, json_option
 from cli.names import DOMAIN
+from cli.render import plural
 from cli.table import count, word
 from relay.appliances import store
 from relay.mail import normalise_domain
@@ -43,6 +44,10 @@ def ledger(operator: Operator, domain: str | None, outage: int | None) -> None:
         ),
         empty="no mail has been accepted yet",
     )
+    if len(rows) > 1:
+        total = {column: sum(row[column] for row in facts) for column in COLUMNS}
+        parts = " + ".join(f"{total[column]} {column}" for column in COLUMNS[1:] if total[column])
+        operator.out.line(f"{plural(len(rows), 'domain')}: {total['accepted']} accepted = {parts or 0}")
 
 
 def _known(connection: Any, domain: str) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from cli.context import Operator, json_option
 from cli.names import EITHER
-from cli.render import clock_time, plural, size, span
+from cli.render import at, clock_time, plural, size, span
 from cli.table import Column, count, prose, word
 from cli.version import version
 from relay.appliances import facts
@@ -58,17 +58,26 @@ class Known:
     tickets: dict[int, Brief]
     waiting: dict[str, tuple[int, int]]
     oldest: dict[str, float]
+    findings: dict[int, list[facts.Finding]]
+    windows: dict[int, facts.Window]
+    """Maintenance that is under way."""
 
 
 def read(connection: Connection, now: float) -> Known:
+    snapshot = load(connection) or Snapshot()
+    findings: dict[int, list[facts.Finding]] = {}
+    for finding in facts.list_findings(connection):
+        findings.setdefault(finding.appliance_id, []).append(finding)
     return Known(
         now,
-        load(connection) or Snapshot(),
+        snapshot,
         nodes(connection),
         owner_names(connection),
         most_urgent(connection),
         backlog.counts(connection),
         backlog.oldest_waiting(connection),
+        findings,
+        {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
     )
 
 
@@ -119,6 +128,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
     queued, held = known.waiting.get(domain.name, (0, 0))
     oldest = known.oldest.get(domain.name)
     ticket = known.tickets.get(appliance.id)
+    window = known.windows.get(appliance.id)
     return {
         "domain": domain.name,
         "appliance": appliance.name,
@@ -134,6 +144,13 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         "oldest_seconds": None if oldest is None else max(0, round(known.now - oldest)),
         "ticket": ticket.facts() if ticket else None,
         "owner": known.owners.get(appliance.id),
+        "order": continuity.order,
+        "maintenance_until": at(window.ends_at) if window else None,
+        "findings": [
+            {"domain": finding.domain, "condition": finding.condition, "evidence": finding.evidence}
+            for finding in known.findings.get(appliance.id, ())
+            if finding.domain in ("", domain.name)
+        ],
     }
 
 
@@ -141,6 +158,7 @@ def _quiet(row: dict[str, Any]) -> bool:
     return (
         row["health"] == Health.UP
         and row["ready"] is not False
+        and not row["findings"]
         and row["ticket"] is None
         and not row["queued"]
         and not row["held"]
@@ -162,7 +180,7 @@ def _lines(known: Known, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, 
             row["held"],
             span(row["oldest_seconds"]),
             f"P{ticket['priority']} {ticket['status']} #{ticket['id']}" if ticket else "",
-            "" if row["appliance"] in told else _why(row),
+            _why(row, first=row["appliance"] not in told),
         )
         told.add(row["appliance"])
 
@@ -172,12 +190,22 @@ def _urgency(row: dict[str, Any]) -> tuple[Any, ...]:
     return priority, _BY_URGENCY[row["health"]], _quiet(row), row["appliance"], row["domain"]
 
 
-def _why(row: dict[str, Any]) -> str:
+def _why(row: dict[str, Any], *, first: bool) -> str:
+    """What is behind the row; what concerns the whole appliance only at its first domain."""
     reasons = []
-    if row["health"] != Health.UP:
+    if first and row["health"] != Health.UP:
         reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
-    if row["ready"] is False:
+    if first and row["ready"] is False:
         reasons.append(f"not proven: {', '.join(row['failing_proofs'])}")
+    if first and row["maintenance_until"]:
+        reasons.append(f"maintenance until {row['maintenance_until']}")
+    if first and row["order"]:
+        reasons.append(f"an operator said {row['order']}")
+    reasons += [
+        finding["evidence"]
+        for finding in row["findings"]
+        if (first or finding["domain"]) and finding["condition"] not in row["failing_proofs"]
+    ]
     return "; ".join(reasons)
 
 
@@ -243,6 +271,7 @@ def _detail(operator: Operator, known: Known, number: int) -> None:
             ("health", f"{health.state} since {clock_time(health.since)}: {health.reason}"),
             ("continuity", f"{continuity.state} since {clock_time(continuity.since)}"),
             ("not proven", "\n".join(map(str, failing))),
+            ("findings", "\n".join(finding.evidence for finding in known.findings.get(number, ()))),
             ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
             ("maintenance", "\n".join(map(_window, windows))),
             ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),

@@ -235,6 +235,13 @@ def test_a_trace_tells_the_whole_story(relayctl: Relayctl, mail: Mail) -> None:
     assert "say --sender" in relayctl.misused("trace")
 
 
+def test_the_ledger_of_several_domains_ends_with_their_sum(relayctl: Relayctl, mail: Mail) -> None:
+    """With the parts that there are."""
+    lines = relayctl.does("ledger").splitlines()
+    assert lines[-1] == "3 domains: 9 accepted = 8 queued + 1 held"
+    assert [line.split()[-1] for line in lines[1:-1]] == ["ok", "ok", "ok"]
+
+
 def test_the_ledger_is_told_for_one_domain_or_for_all(relayctl: Relayctl, mail: Mail) -> None:
     """An object for one, a list for all; zeros for a domain that never had mail."""
     keys = ["domain", "accepted", "delivered", "bounced", "expired", "dropped", "queued", "held"]

@@ -126,6 +126,33 @@ def test_the_most_urgent_stands_first_with_its_reason(relayctl: Relayctl) -> Non
     assert third.startswith("calm.example")
 
 
+def test_what_else_is_behind_it_is_said(relayctl: Relayctl) -> None:
+    """A window, an order, and what other rooms found; what concerns the appliance once, what a domain does there."""
+    relayctl.does("appliance", "add", "acme", "--primary", "192.0.2.25")
+    for name in ("a.example", "b.example"):
+        relayctl.does("domain", "add", name, "--appliance", "acme")
+    _trouble(relayctl, "acme", Health.UP, None)
+    relayctl.does("maintenance", "add", "acme", "--to", "2999-01-01")
+    relayctl.does("maintenance", "add", "acme", "--from", "2998-01-01", "--to", "2998-01-02")
+    relayctl.does("failover", "deactivate", "acme")
+    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    with database.write() as connection:
+        number = store.get_appliance(connection, "acme").id
+        facts.set_finding(connection, number, "", "breaker", "the drain is stopped: nobody is known", 0.0)
+        facts.set_finding(connection, number, "b.example", "dns", "b.example has no MX record", 0.0)
+    database.close()
+    lines = relayctl.does("status").splitlines()
+    assert lines[5].endswith(
+        "maintenance until 2999-01-01T00:00:00Z; an operator said deactivate; the drain is stopped: nobody is known"
+    )
+    assert lines[6].startswith("b.example") and lines[6].endswith("  b.example has no MX record")
+    first, second = relayctl.json("status")["domains"]
+    assert (first["maintenance_until"], first["order"]) == ("2999-01-01T00:00:00Z", "deactivate")
+    assert [finding["condition"] for finding in first["findings"]] == ["breaker"]
+    assert [finding["condition"] for finding in second["findings"]] == ["breaker", "dns"]
+    assert "the drain is stopped: nobody is known" in relayctl.does("status", "acme")
+
+
 def test_of_many_domains_the_quiet_ones_are_counted(relayctl: Relayctl) -> None:
     """Trouble doesn't scroll away; --all and JSON have everything."""
     relayctl.does("appliance", "add", "big", "--primary", "192.0.2.25")
