@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from relay.appliances import facts, store
-from relay.appliances.facts import Continuity, Health
+from relay.appliances.facts import Continuity, Health, HealthFact
 from relay.appliances.model import Activation
 from relay.cluster.secret import secret
 from relay.continuity import orders
@@ -389,8 +389,10 @@ async def test_a_node_that_has_not_heard_that_its_lease_is_gone_decides_nothing(
     async with world(tmp_path) as it:
         await it.until(lambda: it.continuity.ready)
         it.held = False
+        down_at = it.now
         await it.set_health(Health.DOWN)
         it.shift(60)
+        await it.until(lambda: it.proven_at() > down_at)
         await _ticks(it, 10)
         assert (it.ticket(), it.continuity.outage_id) == (None, None)
         it.held = True
@@ -400,13 +402,16 @@ async def test_a_node_that_has_not_heard_that_its_lease_is_gone_decides_nothing(
 async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
     """The others are decided at once; it is tried again until it can be."""
     async with world(tmp_path) as it:
-        other = it.change(store.add_appliance, it.now, name="other")
-        it.change(store.add_domain, it.now, name="other.example", appliance_id=other.id)
+        others = [it.change(store.add_appliance, it.now, name=f"other{place}") for place in range(5)]
+        for other in others:
+            it.change(store.add_domain, it.now, name=f"{other.name}.example", appliance_id=other.id)
         it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(it.appliance.id)))
-        await it.set_health(Health.DOWN, appliance=other)
-        await it.set_health(Health.DOWN)
+        for appliance in (*others, it.appliance):
+            it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
         it.shift(60)
-        await it.until(lambda: it.ticket(appliance=other))
+        await it.directory.refresh()
+        await it.controller.tick()
+        assert all(it.ticket(appliance=other) for other in others)
         assert it.ticket() is None
         it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
         it.shift(10)

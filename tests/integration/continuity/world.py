@@ -95,10 +95,8 @@ class World:
         with self.db.read() as connection:
             return work(connection, *args, **kwargs)
 
-    async def set_health(
-        self, state: Health, reason: str = "no connection", *, appliance: Appliance | None = None
-    ) -> None:
-        self.change(facts.set_health, (appliance or self.appliance).id, HealthFact(state, reason, self.now))
+    async def set_health(self, state: Health, reason: str = "no connection") -> None:
+        self.change(facts.set_health, self.appliance.id, HealthFact(state, reason, self.now))
         await self.directory.refresh()
 
     def make_controller(self, key: bytes) -> Controller:
