@@ -101,11 +101,10 @@ _cell = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=60))
 
 
 @given(
-    st.lists(st.tuples(_cell, _cell, _cell, _cell), min_size=1, max_size=5),
+    st.lists(st.tuples(_cell, _cell, st.integers(0, 10**10), _cell), min_size=1, max_size=5),
     st.integers(min_value=46, max_value=150),
 )
 def test_no_line_is_wider_than_the_terminal(rows: list[tuple[Any, ...]], width: int) -> None:
     """Whatever is in it, a table with one number of reasonable size fits."""
-    told = [(first, second, str(third)[:10], fourth) for first, second, third, fourth in rows]
-    lines = _text(lay_out(("NAME", Column("SPARE", spare=1), count("NUMBER"), prose("TEXT", lines=True)), told, width))
+    lines = _text(lay_out(("NAME", Column("SPARE", spare=1), count("NUMBER"), prose("TEXT", lines=True)), rows, width))
     assert all(len(line.rstrip()) <= width and line.isprintable() for line in lines)
