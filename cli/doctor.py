@@ -17,7 +17,8 @@ from cli.render import plural, size
 from cli.table import prose, word
 from cli.version import version
 from relay.appliances.directory import Snapshot, load
-from relay.appliances.model import Appliance, Domain, RecipientPolicy
+from relay.appliances.model import Appliance, Domain, Primary, RecipientPolicy
+from relay.appliances.mx import Endpoints
 from relay.clock import DRIFT_LIMIT
 from relay.cluster.nodes import NodeRow, nodes
 from relay.cluster.secret import secret
@@ -26,7 +27,8 @@ from relay.continuity.store import proofs_of
 from relay.dns import Resolver
 from relay.errors import Refused
 from relay.queue.queue import Queue
-from relay.settings import PROOFS, Settings
+from relay.settings import PROOFS, Settings, parse_address
+from relay.watch.isolation import any_answers
 
 AT_ONCE = 8
 """Appliances that are proven at the same time."""
@@ -79,6 +81,7 @@ def doctor(operator: Operator, name: str | None) -> None:
         if snapshot.domains_of.get(appliance.id) and chosen in (None, appliance.id)
     ]
     checks = list(_node_checks(operator, found))
+    checks += operator.run(_reference_checks(operator))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     checks += _domain_checks(snapshot, appliances)
     if not operator.out.facts([asdict(check) for check in checks]):
@@ -160,10 +163,27 @@ def _settings_checks(settings: Settings) -> Iterator[Check]:
     else:
         remedy = "set [node] postmaster before listening on anything but loopback"
         yield Check(node.name, "postmaster", "warning", "nobody gets mail to postmaster (RFC 5321 4.5.1)", remedy)
-    if not settings.watch.references:
+
+
+async def _reference_checks(operator: Operator) -> list[Check]:
+    """Whether the reference hosts answer now: mistyped ones would be missed only in an outage."""
+    settings = operator.settings
+    name, watch = settings.node.name, settings.watch
+    if not watch.references:
+        evidence = "no reference hosts: where all primaries fail together, the node takes itself for cut off"
         remedy = "set [watch] references to host:port that answer as long as this node is connected"
-        evidence = "no reference hosts: being cut off is only noticed with three or more primaries"
-        yield Check(node.name, "references", "warning", evidence, remedy)
+        return [Check(name, "references", "warning", evidence, remedy)]
+    endpoints = Endpoints(Resolver(settings.dns), settings.node)
+    found = {
+        reference: await any_answers([Primary(*parse_address(reference))], endpoints, watch.connect_timeout)
+        for reference in watch.references
+    }
+    silent = [reference for reference, answers in found.items() if not answers]
+    if not silent:
+        return [Check(name, "references", "ok", f"answering: {', '.join(found)}")]
+    result = "failed" if len(silent) == len(found) else "warning"
+    remedy = "is the address right, and does it take TCP connections from here? ([watch] references)"
+    return [Check(name, "references", result, f"silent: {', '.join(silent)}", remedy)]
 
 
 async def _prove_all(

@@ -24,11 +24,9 @@ def cut_off(*, failing: int, answering: int, watched: int, reference: bool | Non
     """Whether this node must take itself for cut off.
 
     ``failing`` and ``answering`` endpoints, of ``watched`` ones; ``reference``: whether a reference host answers, None
-    where none is set.
+    where none is set. One that is silent says no more than none: mistyped, it must not keep every outage quiet.
     """
-    if reference or (reference is None and watched < ENDPOINTS_LEAST):
-        return False
-    return failing > answering
+    return not reference and watched >= ENDPOINTS_LEAST and failing > answering
 
 
 class Census:

@@ -80,18 +80,32 @@ async def test_a_reference_host_settles_it(tmp_path: Path) -> None:
             await node.becomes(Health.DOWN, *all_of_them)
 
 
-async def test_a_single_appliance_is_not_called_down_while_the_references_are_silent(tmp_path: Path) -> None:
-    """With references set even one failure is doubted while none of them answers, and told when one does."""
-    async with ScriptedPrimary() as reference, ScriptedPrimary() as primary:
+async def test_silent_references_leave_the_doubt_until_one_answers(tmp_path: Path) -> None:
+    """All of three fail and no reference answers: nothing is called down; when one answers, all are."""
+    async with ScriptedPrimary() as reference, primaries(3) as hosts:
         await reference.stop()
         settings = Watch(**{**PATIENT.model_dump(), "references": [f"127.0.0.1:{free_port()}", reference.address]})
         async with watching(tmp_path, settings) as node:
-            acme = await node.add("acme", primary)
-            await node.becomes(Health.UP, acme)
-            await primary.stop()
-            node.pulse.suspect(acme.id)
+            all_of_them = [await node.add(f"appliance{number}", host) for number, host in enumerate(hosts)]
+            await node.becomes(Health.UP, *all_of_them)
+            for host in hosts:
+                await host.stop()
+            for appliance in all_of_them:
+                node.pulse.suspect(appliance.id)
             await eventually(lambda: "no reference host answers" in isolation(node))
-            assert node.written(acme).state is Health.UP
+            assert [node.written(one).state for one in all_of_them] == [Health.UP] * 3
             await reference.start()
-            await node.becomes(Health.DOWN, acme)
+            await node.becomes(Health.DOWN, *all_of_them)
             await eventually(lambda: isolation(node) == "")
+
+
+async def test_a_reference_that_is_never_there_keeps_no_outage_quiet(tmp_path: Path) -> None:
+    """With too few endpoints to doubt oneself, a mistyped reference changes nothing: the appliance is called down."""
+    settings = Watch(**{**PATIENT.model_dump(), "references": [f"127.0.0.1:{free_port()}"]})
+    async with ScriptedPrimary() as primary, watching(tmp_path, settings) as node:
+        acme = await node.add("acme", primary)
+        await node.becomes(Health.UP, acme)
+        await primary.stop()
+        node.pulse.suspect(acme.id)
+        await node.becomes(Health.DOWN, acme)
+        assert isolation(node) == ""

@@ -17,8 +17,9 @@ A, B, C, D, E = (Primary(f"{name}.test") for name in "abcde")
         (2, 2, 4, None, False),  # exactly half
         (2, 0, 2, None, False),  # too few to tell
         (3, 0, 3, True, False),  # a reference host settles it
-        (1, 0, 1, False, True),  # none of them answers, and nobody else does
-        (1, 1, 2, False, False),  # none of them answers, but somebody else does
+        (3, 0, 3, False, True),  # none of them answers, and nobody else does
+        (1, 2, 3, False, False),  # none of them answers, but others do
+        (1, 0, 1, False, False),  # too few to tell: a reference that is never there must not keep an outage quiet
     ],
 )
 def test_the_rule(failing: int, answering: int, watched: int, reference: bool | None, expected: bool) -> None:
