@@ -118,8 +118,8 @@ def _state(window: facts.Window, now: float) -> str:
 @json_option
 @click.pass_obj
 def remove(operator: Operator, number: int) -> None:
-    """Take a window back; an outage in it becomes a P1 at once."""
+    """End a window now, or take back one to come; an outage in it becomes a P1, its clocks starting now."""
     with operator.db.write() as connection:
-        if not facts.remove_window(connection, number):
-            raise NotFound(f"no maintenance has the number {number}; 'relayctl maintenance list' shows them")
+        if not facts.remove_window(connection, number, operator.now()):
+            raise NotFound(f"no maintenance {number} is open or to come; 'relayctl maintenance list' shows them")
     operator.out.done(f"maintenance {number} removed", id=number)

@@ -246,10 +246,20 @@ def list_windows(connection: Connection, *, ending_after: float = 0.0) -> list[W
     return [Window(*row) for row in connection.execute(query)]
 
 
-def remove_window(connection: Connection, number: int) -> bool:
-    removed = connection.execute(delete(maintenance).where(maintenance.c.id == number)).rowcount
+def remove_window(connection: Connection, number: int, now: float) -> bool:
+    """End a window that is open, or take back one to come; False where it is neither.
+
+    One that is open isn't deleted: until now nobody was expected to answer, and no clock starts before its end.
+    """
+    window = maintenance.c.id == number
+    ended = connection.execute(
+        update(maintenance)
+        .where(window, maintenance.c.starts_at <= now, maintenance.c.ends_at > now)
+        .values(ends_at=now)
+    ).rowcount
+    removed = connection.execute(delete(maintenance).where(window, maintenance.c.starts_at > now)).rowcount
     raise_version(connection)
-    return bool(removed)
+    return bool(ended or removed)
 
 
 def set_finding(

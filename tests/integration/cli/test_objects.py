@@ -146,7 +146,11 @@ def test_a_window_is_announced_shown_and_taken_back(relayctl: Relayctl) -> None:
     shown = relayctl.does("maintenance", "list")
     assert "ends in 1h 59m" in shown and "new firmware" in shown
     assert relayctl.does("maintenance", "remove", 1) == "maintenance 1 removed\n"
-    assert [one["id"] for one in relayctl.json("maintenance", "list", "--all")] == [2]
+    assert [one["id"] for one in relayctl.json("maintenance", "list")] == [2]
+    ended, _ = relayctl.json("maintenance", "list", "--all")
+    assert ended["ends_at"] < added["ends_at"]  # until now nobody was expected to answer
+    assert relayctl.does("maintenance", "remove", 2) == "maintenance 2 removed\n"
+    assert [one["id"] for one in relayctl.json("maintenance", "list", "--all")] == [1]
 
 
 @pytest.mark.parametrize("order", ["activate", "deactivate"])
