@@ -169,7 +169,8 @@ def _never_fail_to_print() -> None:
 
 def _drop_output() -> None:
     """What is still to be printed can't be; Python must not try again, and complain, at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

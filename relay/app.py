@@ -86,22 +86,10 @@ class App:
             self.node,
             settings.node.hostname,
         )
-        self.delivery = Delivery(
-            settings,
-            self.directory,
-            self.db,
-            self.queue,
-            self.pulse,
-            self.evidence,
-            self.resolver,
-            self.clock,
-            self.node.owns,
-            self.wake,
-            settling=self.node.settling,
-        )
         self.outbox = Outbox(self.db, self.clock, Embedded())
         self.warnings = Warnings(self.db, self.clock, settings.support.calendar(), settling=self.node.settling)
-        # These need the cluster's key, which is read at start.
+        # These need the node's name or the cluster's key, which it has from its start on.
+        self.delivery: Delivery
         self.edge: Edge
         self.controller: Controller
 
@@ -169,6 +157,19 @@ class App:
         stack.push_async_callback(self.queue.close)
         await self.queue.start()
         self._serve_metrics(stack)
+        self.delivery = Delivery(
+            self.settings,
+            self.directory,
+            self.db,
+            self.queue,
+            self.pulse,
+            self.evidence,
+            self.resolver,
+            self.clock,
+            self.node.owns,
+            self.wake,
+            settling=self.node.settling,
+        )
         key = await self.db.run(secret)
         self.edge = Edge(
             self.settings, self.directory, self.queue, self.pulse, self.recipients, self.clock, proof_key=key

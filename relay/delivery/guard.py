@@ -82,9 +82,9 @@ class Guard:
         if self._judged:
             return
         async with self.lock:
-            self._judged = True
             if self.trip is None:
                 await self._judge(exhausted=True)
+            self._judged = True  # only now: a verdict that couldn't be written is given again
 
     async def asked(self, address: str) -> None:
         """An address that the breaker tripped for would be accepted now."""
