@@ -405,17 +405,18 @@ async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: 
         others = [it.change(store.add_appliance, it.now, name=f"other{place}") for place in range(5)]
         for other in others:
             it.change(store.add_domain, it.now, name=f"{other.name}.example", appliance_id=other.id)
-        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(it.appliance.id)))
-        for appliance in (*others, it.appliance):
+        *others, broken = others
+        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(broken.id)))
+        for appliance in (it.appliance, *others, broken):
             it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
         it.shift(60)
         await it.directory.refresh()
         await it.controller.tick()
-        assert all(it.ticket(appliance=other) for other in others)
-        assert it.ticket() is None
+        assert all(it.ticket(appliance=appliance) for appliance in (it.appliance, *others))
+        assert it.ticket(appliance=broken) is None
         it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
         it.shift(10)
-        await it.until(lambda: it.ticket())
+        await it.until(lambda: it.ticket(appliance=broken))
 
 
 _REFUSES = """
