@@ -118,7 +118,10 @@ def _state(window: facts.Window, now: float) -> str:
 @json_option
 @click.pass_obj
 def remove(operator: Operator, number: int) -> None:
-    """End a window now, or take back one to come; an outage in it becomes a P1, its clocks starting now."""
+    """End a window now, or take back one to come.
+
+    An outage in it becomes a P1, its clocks starting now.
+    """
     with operator.db.write() as connection:
         if not facts.remove_window(connection, number, operator.now()):
             raise NotFound(f"no maintenance {number} is open or to come; 'relayctl maintenance list' shows them")
