@@ -451,3 +451,15 @@ async def test_readiness_is_known_in_quiet_times(tmp_path: Path) -> None:
         await it.until(lambda: it.continuity.ready is False)
         assert it.continuity.failing_proofs == ("loop",)
         assert it.ticket() is None
+
+
+async def test_settings_that_are_reread_are_gone_by_at_once(tmp_path: Path) -> None:
+    """A proof that is skipped from now on no longer keeps the ticket at P1."""
+    async with world(tmp_path, edge=False) as it:
+        await it.set_health(Health.DOWN)
+        it.shift(60)
+        await it.until(lambda: "failing loop" in it.said() if it.ticket() else False)
+        rules = it.settings.continuity.model_copy(update={"skip_proofs": ["loop"]})
+        it.controller.reconfigure(it.settings.model_copy(update={"continuity": rules}))
+        await it.until(lambda: it.ticket().priority == 3)  # type: ignore[union-attr]
+        assert "skipped by the operator: loop" in it.said()
