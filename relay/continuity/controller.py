@@ -31,13 +31,12 @@ from relay.continuity.handback import Handback
 from relay.continuity.progress import Told
 from relay.continuity.readiness import Prover
 from relay.continuity.rounds import Rounds
+from relay.continuity.slices import write
 from relay.db import Database
 from relay.queue.queue import Queue
 from relay.settings import Settings
 
 TICK = 0.5
-SLICE = 10
-"""Decisions carried out in one transaction, so that accepting goes on between."""
 BREATH = 100
 """Decisions after which the event loop gets its turn."""
 RETRY = 5.0
@@ -83,7 +82,7 @@ class Controller:
             while True:
                 try:
                     await self.tick()
-                except Exception as error:
+                except Exception as error:  # what there is to look after can't be read
                     events.fault("continuity", error)
                 await self._wait()
         finally:
@@ -112,21 +111,32 @@ class Controller:
             pass  # time passes without that, too
 
     async def tick(self) -> None:
-        """Do all that is due now."""
+        """Do all that is due now; what fails is logged, and the rest done all the same."""
         await self._follow()
-        changed = await self._rounds.record()
-        for _ in range(3):  # a takeover, its P1, and the P3 that follows
-            if not await self._decide():
-                break
-            changed = True
-        if changed:
+        for part in (self._record, self._decide, self._begin, self._tell):
+            try:
+                await part()
+            except Exception as error:
+                events.fault("continuity", error)
+
+    async def _record(self) -> None:
+        if await self._rounds.record():
             await self._directory.refresh()
+
+    async def _begin(self) -> None:
+        """Begin what nobody waits for."""
         now = self._clock.now()
         self._rounds.start_due(self._cases.values(), now)
-        busy = [case for case in self._cases.values() if case.outage or case.continuity.priority]
-        self._handback.count_due(busy, now)
-        await self._handback.tell_progress(busy, now)
+        self._handback.count_due(self._returning(), now)
+
+    async def _tell(self) -> None:
+        """Say in tickets what isn't a decision."""
+        await self._handback.tell_progress(self._returning(), self._clock.now())
         await self._findings.follow(frozenset(self._cases))
+
+    def _returning(self) -> list[Case]:
+        """Those whose mail may be on its way back."""
+        return [case for case in self._cases.values() if case.outage or case.continuity.priority]
 
     async def _follow(self) -> None:
         """Look after the appliances that this node owns now, as the directory knows them now."""
@@ -150,18 +160,27 @@ class Controller:
                 if outage is not None:
                     self._background.start(self._count_for(number, outage.id))
 
-    async def _decide(self) -> bool:
-        """Decide what is due, and carry out what changes; True where there was something."""
-        now = self._clock.now()
-        work: list[Work] = []
-        for place, case in enumerate([case for case in self._cases.values() if case.next_at <= now], 1):
-            if (found := self._decide_one(case, now)) is not None:
-                work.append(found)
-            if place % BREATH == 0:
-                await asyncio.sleep(0)
-        for start in range(0, len(work), SLICE):
-            await self._carry_out(work[start : start + SLICE], now)
-        return bool(work)
+    async def _decide(self) -> None:
+        """Decide what is due, carry out what changes, and let every room know."""
+        changed = False
+        for _ in range(3):  # a takeover, its P1, and the P3 that follows
+            now = self._clock.now()
+            work: list[Work] = []
+            for place, case in enumerate([case for case in self._cases.values() if case.next_at <= now], 1):
+                if (found := self._decide_one(case, now)) is not None:
+                    work.append(found)
+                if place % BREATH == 0:
+                    await asyncio.sleep(0)
+            if not work:
+                break
+            for (case, gathered, decision), done in await write(self._db, self._write, work):
+                if isinstance(done, Exception):
+                    case.next_at = now + RETRY
+                else:
+                    self._carried_out(case, gathered, decision, done)
+            changed = True
+        if changed:
+            await self._directory.refresh()
 
     def _decide_one(self, case: Case, now: float) -> Work | None:
         """What has to be carried out, if anything."""
@@ -179,22 +198,8 @@ class Controller:
         behind = case.continuity.priority is not None and case.listed != case.domain_names
         return (case, gathered, decision) if decision.changes(gathered) or behind else None
 
-    async def _carry_out(self, batch: Sequence[Work], now: float) -> None:
-        """In one transaction; where that fails, each in one of its own."""
-        try:
-            results = await self._db.change(self._write, batch, now)
-        except Exception as error:
-            if len(batch) > 1:
-                for alone in batch:
-                    await self._carry_out([alone], now)
-                return
-            events.fault("continuity", error)
-            batch[0][0].next_at = now + RETRY
-            return
-        for work, done in zip(batch, results, strict=True):
-            self._carried_out(*work, done, now)
-
-    def _write(self, connection: Connection, batch: Sequence[Work], now: float) -> list[Done | None]:
+    def _write(self, connection: Connection, batch: Sequence[Work]) -> list[Done | None]:
+        now = self._clock.now()
         done: list[Done | None] = []
         for case, gathered, decision in batch:
             if decision.changes(gathered):
@@ -207,7 +212,8 @@ class Controller:
                 done.append(None)
         return done
 
-    def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None, now: float) -> None:
+    def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None) -> None:
+        now = self._clock.now()
         if done is None:
             case.next_at = now + TICK  # sooner, should the directory hear of the change that was missed
             return

@@ -6,7 +6,7 @@ a ticket of its own (that a drain was stopped) is told in the ticket about mail 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -16,11 +16,14 @@ from relay.appliances.facts import Finding
 from relay.clock import Clock, iso
 from relay.continuity.comments import about
 from relay.continuity.readiness import DNS
+from relay.continuity.slices import write
 from relay.db import Database
 from relay.tickets import desk, operators, store
 from relay.tickets.states import RELAY, Condition, Priority
 from relay.tickets.tables import tickets
 from relay.tickets.ticket import Wanted
+
+RETRY = 5.0
 
 Group = tuple[int, Condition]
 """Appliance and condition: what a ticket is about."""
@@ -37,12 +40,13 @@ class FindingTickets:
         self._clock = clock
         self._seen: tuple[int, frozenset[int]] = (0, frozenset())
         self._told: dict[Group, tuple[Finding, ...]] = {}
+        self._not_before = float("-inf")
 
     async def follow(self, owned: frozenset[int]) -> None:
         """Bring the tickets of these appliances up to what is found now; asks the database only when something has
         changed."""
         snapshot = self._directory.snapshot
-        if self._seen == (snapshot.version, owned):
+        if self._seen == (snapshot.version, owned) or self._clock.monotonic() < self._not_before:
             return
         new = owned - self._seen[1]
         told = {group: findings for group, findings in self._told.items() if group[0] in owned}
@@ -58,9 +62,20 @@ class FindingTickets:
             for group in found.keys() | told
             if found.get(group) != told.get(group) and group[0] in snapshot.appliances
         }
-        if changed:
-            await self._db.change(_reconcile, snapshot, changed, told, self._clock.now())
-        self._told, self._seen = found, (snapshot.version, owned)
+
+        def reconcile(connection: Connection, groups: Sequence[Group]) -> list[None]:
+            now = self._clock.now()
+            for group in groups:
+                _reconcile(connection, snapshot, group, changed[group], told.get(group, ()), now)
+            return [None] * len(groups)
+
+        failed = [
+            group for group, result in await write(self._db, reconcile, list(changed)) if isinstance(result, Exception)
+        ]
+        for group in failed:
+            found[group] = told.get(group, ())
+        self._told, self._seen = found, (0 if failed else snapshot.version, owned)
+        self._not_before = self._clock.monotonic() + RETRY if failed else float("-inf")
 
 
 def group_findings(findings: Iterable[Finding]) -> dict[Group, tuple[Finding, ...]]:
@@ -85,35 +100,37 @@ def _open_groups(connection: Connection) -> set[Group]:
 def _reconcile(
     connection: Connection,
     snapshot: Snapshot,
-    changed: Mapping[Group, tuple[Finding, ...]],
-    told: Mapping[Group, tuple[Finding, ...]],
+    group: Group,
+    findings: tuple[Finding, ...],
+    before: tuple[Finding, ...],
     now: float,
 ) -> None:
-    for (number, condition), findings in changed.items():
-        appliance = snapshot.appliances[number]
-        if condition is Condition.MAILFLOW:
-            _tell(connection, number, findings, told.get((number, condition), ()), now)
-            continue
-        domains = {finding.domain for finding in findings if finding.domain}
-        text = "\n".join(map(_words, findings))
-        before = store.latest(connection, number, condition)
-        ticket = desk.reconcile(
-            connection,
-            Wanted(
-                appliance_id=number,
-                appliance=appliance.name,
-                customer=appliance.customer,
-                condition=condition,
-                domains=tuple(sorted(domains or {domain.name for domain in snapshot.domains_of.get(number, ())})),
-                priority=Priority.P3 if findings else None,
-                started_at=min((finding.since for finding in findings), default=now),
-                reason=text or "All of it is as it should be again.",
-            ),
-            now,
-        )
-        went_on = before is not None and ticket is not None and not before.resolved and not ticket.resolved
-        if went_on and ticket is not None and told.get((number, condition)):
-            operators.comment(connection, ticket.id, RELAY, text, now)
+    """``before``: what the ticket was last told by this node."""
+    number, condition = group
+    if condition is Condition.MAILFLOW:
+        _tell(connection, number, findings, before, now)
+        return
+    appliance = snapshot.appliances[number]
+    domains = {finding.domain for finding in findings if finding.domain}
+    text = "\n".join(map(_words, findings))
+    last = store.latest(connection, number, condition)
+    ticket = desk.reconcile(
+        connection,
+        Wanted(
+            appliance_id=number,
+            appliance=appliance.name,
+            customer=appliance.customer,
+            condition=condition,
+            domains=tuple(sorted(domains or {domain.name for domain in snapshot.domains_of.get(number, ())})),
+            priority=Priority.P3 if findings else None,
+            started_at=min((finding.since for finding in findings), default=now),
+            reason=text or "All of it is as it should be again.",
+        ),
+        now,
+    )
+    went_on = last is not None and not last.resolved and ticket is not None and not ticket.resolved
+    if went_on and ticket is not None and before:
+        operators.comment(connection, ticket.id, RELAY, text, now)
 
 
 def _tell(

@@ -59,9 +59,8 @@ class Handback:
             elif case.told is None:
                 case.told = Told(now, case.untried, case.untried)
             elif (news := progress(case.told, case.untried, now)) is not None:
-                told, text = news
+                case.told, text = news
                 await self._db.change(tell, case.appliance.id, text, now)
-                case.told = told
 
     async def _count(self, case: Case, returned_at: float) -> None:
         number = case.appliance.id

@@ -17,14 +17,13 @@ from relay.clock import Clock
 from relay.continuity.background import Background
 from relay.continuity.case import NOW, Case
 from relay.continuity.readiness import DNS, RECIPIENTS, Prover, Round
+from relay.continuity.slices import write
 from relay.continuity.store import record_proofs
 from relay.db import Database
 
 TOGETHER = 8
 QUIET_EVERY = 0.1
 """Seconds between two rounds for appliances that are up: ten a second are thirty-six thousand an hour."""
-SLICE = 10
-"""Rounds recorded in one transaction, so that accepting goes on between."""
 RETRY = 5.0
 
 
@@ -63,12 +62,12 @@ class Rounds:
             self._background.start(self._prove(case))
 
     async def record(self) -> bool:
-        """Keep the evidence that has come in, and let it be weighed; True where there was some."""
-        found = list(self._found)
-        for start in range(0, len(found), SLICE):
-            await self._db.change(_record, found[start : start + SLICE], self._clock.now())
-        del self._found[: len(found)]
-        for case, result in found:
+        """Keep the evidence that has come in, and let it be weighed; True where there was some. What can't be kept
+        counts for nothing."""
+        found, self._found = self._found, []
+        for (case, result), kept in await write(self._db, self._record, found):
+            if isinstance(kept, Exception):
+                continue
             held = {proof.name for proof in case.proofs if proof.ok}
             for proof in result.proofs:
                 if not proof.ok and (proof.name in held or not case.proofs):
@@ -81,23 +80,24 @@ class Rounds:
         try:
             async with self._turn:
                 domains = case.provable(self._clock.now())
-                self._found.append((case, await self._prover.prove(case.appliance, domains, case.proofs)))
+                result = await self._prover.prove(case.appliance, domains, case.proofs)
+            self._found.append((case, result))
         finally:
             case.proving = False
-            case.prove_at = (
-                self._clock.now() + RETRY
-            )  # until the evidence is recorded, and should the round have failed
+            # Should the round have failed, or its evidence not be kept.
+            case.prove_at = self._clock.now() + RETRY
 
-
-def _record(connection: Connection, found: Sequence[tuple[Case, Round]], now: float) -> None:
-    record_proofs(connection, [(case.appliance.id, proof) for case, result in found for proof in result.proofs])
-    for case, result in found:
-        number = case.appliance.id
-        if facts.get_health(connection, number) is None:
-            continue  # it was removed meanwhile
-        findings = dict(result.findings)
-        for finding in facts.list_findings(connection, number):
-            if finding.condition in (DNS, RECIPIENTS) and finding.domain not in case.domain_names:
-                findings[finding.domain, finding.condition] = None
-        for (domain, condition), evidence in findings.items():
-            facts.set_finding(connection, number, domain, condition, evidence, now)
+    def _record(self, connection: Connection, found: Sequence[tuple[Case, Round]]) -> list[None]:
+        now = self._clock.now()
+        record_proofs(connection, [(case.appliance.id, proof) for case, result in found for proof in result.proofs])
+        for case, result in found:
+            number = case.appliance.id
+            if facts.get_health(connection, number) is None:
+                continue  # it was removed meanwhile
+            findings = dict(result.findings)
+            for finding in facts.list_findings(connection, number):
+                if finding.condition in (DNS, RECIPIENTS) and finding.domain not in case.domain_names:
+                    findings[finding.domain, finding.condition] = None
+            for (domain, condition), evidence in findings.items():
+                facts.set_finding(connection, number, domain, condition, evidence, now)
+        return [None] * len(found)

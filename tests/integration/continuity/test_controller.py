@@ -406,7 +406,7 @@ async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: 
         for other in others:
             it.change(store.add_domain, it.now, name=f"{other.name}.example", appliance_id=other.id)
         *others, broken = others
-        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(broken.id)))
+        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(broken.id, table="outages")))
         for appliance in (it.appliance, *others, broken):
             it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
         it.shift(60)
@@ -419,8 +419,25 @@ async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: 
         await it.until(lambda: it.ticket(appliance=broken))
 
 
+async def test_evidence_that_cannot_be_kept_counts_for_nothing_and_holds_up_nobody(tmp_path: Path) -> None:
+    """The P1 comes in time and stays; another appliance is proven and taken over."""
+    async with world(tmp_path) as it:
+        other = it.change(store.add_appliance, it.now, name="other", skip_proofs=("dns",))
+        it.change(store.add_domain, it.now, name="other.example", appliance_id=other.id)
+        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(it.appliance.id, table="proofs")))
+        for appliance in (it.appliance, other):
+            it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
+        it.shift(60)
+        await it.directory.refresh()
+        await it.until(lambda: (ticket := it.ticket(appliance=other)) and ticket.priority == 3)
+        assert it.priorities() == [1]
+        it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
+        it.shift(10)
+        await it.until(lambda: it.ticket().priority == 3)  # type: ignore[union-attr]
+
+
 _REFUSES = """
-CREATE TRIGGER refuses BEFORE INSERT ON outages WHEN new.appliance_id = {}
+CREATE TRIGGER refuses BEFORE INSERT ON {table} WHEN new.appliance_id = {}
 BEGIN SELECT RAISE(ABORT, 'no'); END
 """
 
