@@ -32,7 +32,7 @@ def need(program: str, package: str) -> str:
 def need_root() -> None:
     """Skips the test (in CI: fails it) unless it runs as root."""
     if os.geteuid() != 0:
-        _cannot("needs root: network namespaces, port 25 and Postfix's own users")
+        _cannot("needs root: network namespaces, mounts, port 25 and Postfix's own users")
 
 
 def _cannot(reason: str) -> NoReturn:

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from relay.db import Database
 from tests.integration.cli.conftest import Mail
 from tests.integration.cli.console import Relayctl, balanced
 from tests.integration.queue.material import house
+from tests.support.processes import need
 from tests.support.relayctl import RELAYCTL
 from tests.support.waiting import wait_until
 
@@ -177,9 +177,7 @@ def test_a_shell_accepts_its_completion_script(relayctl: Relayctl, tmp_path: Pat
     script = tmp_path / "script"
     script.write_text(relayctl.does("completion", shell))
     assert "_RELAYCTL_COMPLETE" in script.read_text()
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} isn't installed")
-    checked = subprocess.run([shell, "-n", str(script)], capture_output=True, text=True, timeout=60)
+    checked = subprocess.run([need(shell, shell), "-n", str(script)], capture_output=True, text=True, timeout=60)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from relay.errors import Deferred
 from tests.integration.queue.material import RECEIVED, House, house, outcomes
+from tests.support.processes import need_root
 from tests.support.waiting import eventually
 
 
@@ -22,8 +23,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
+    need_root()
+    subprocess.run(mount, capture_output=True, check=True)
     try:
         yield place
     finally:
