@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import signal
 
 import pytest
 import uvloop
+
+# A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
+# that: without this, a command that a test interrupts would go on for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
