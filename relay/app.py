@@ -164,7 +164,7 @@ class App:
             self.queue,
             self.pulse,
             self.evidence,
-            self.resolver,
+            self.endpoints,
             self.clock,
             self.node.owns,
             self.wake,

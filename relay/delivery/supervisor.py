@@ -29,7 +29,6 @@ from relay.delivery.means import Means
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
 from relay.delivery.route import Destination, Postmaster
-from relay.dns import Resolver
 from relay.queue.queue import Queue
 
 EXPIRE_EVERY = 60.0
@@ -58,7 +57,7 @@ class Delivery:
         queue: Queue,
         pulse: Pulse,
         evidence: Evidence,
-        resolver: Resolver,
+        endpoints: Endpoints,
         clock: Clock,
         owns: Callable[[int], bool],
         wake: Wake,
@@ -70,7 +69,7 @@ class Delivery:
         self._clock = clock
         self._wake = wake
         self._settling = settling
-        self._endpoints = Endpoints(resolver, settings.node)
+        self._endpoints = endpoints
         self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
         self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory())
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)

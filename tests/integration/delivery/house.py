@@ -12,6 +12,7 @@ from relay.appliances.directory import Directory
 from relay.appliances.evidence import Evidence
 from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import Appliance, Domain, Primary
+from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.lease import POSTMASTER
@@ -74,7 +75,7 @@ class House:
             self.queue,
             self.pulse,
             self.evidence,
-            Resolver(Dns(resolvers=["127.0.0.1:1"], timeout=0.5)),
+            Endpoints(Resolver(Dns(resolvers=["127.0.0.1:1"], timeout=0.5)), self.settings.node),
             self.clock,
             self.owns,
             self.wake,
