@@ -81,7 +81,7 @@ class Session(Wire):
         self.say(
             (
                 f"250-{self.shared.hostname}\r\n250-SIZE {self.shared.smtp.max_message_size}\r\n250-8BITMIME\r\n"
-                f"250-SMTPUTF8\r\n250-PIPELINING\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
+                f"250-SMTPUTF8\r\n250-PIPELINING\r\n250-DSN\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
             ).encode()
         )
 
@@ -119,7 +119,7 @@ class Session(Wire):
             raise Rejected(503, "5.5.1", "MAIL comes first")
         mail.tried, self._recipient = True, None
         path = self._recipient = parse_recipient(arg or "")
-        recipient_parameters(path.parameters)
+        asked = recipient_parameters(path.parameters)
         _check_utf8(path, mail.asked)
         if len(mail.recipients) >= self.shared.smtp.max_recipients:
             raise Deferred(452, "4.5.3", "Too many recipients, send the message again for the rest")
@@ -129,7 +129,7 @@ class Session(Wire):
         if proof:
             mail.proof = path
         else:
-            mail.add(Recipient(path.address), admission.recipient(path, mail.asked))
+            mail.add(Recipient(path.address, *asked), admission.recipient(path, mail.asked))
         self.say(b"250 2.1.5 Ok\r\n")
 
     async def smtp_DATA(self, arg: str) -> None:

@@ -20,14 +20,14 @@ class Transaction:
     asked: MailParameters = NOTHING_ASKED
     tried: bool = False
     proof: Path | None = None
-    recipients: dict[Recipient, None] = field(default_factory=dict)
+    recipients: dict[str, Recipient] = field(default_factory=dict)
     # By appliance too: our own host name may be a Gold domain, whose mail isn't our postmaster's.
     _routes: dict[tuple[int, str], tuple[Domain, list[Recipient]]] = field(default_factory=dict)
 
     def add(self, recipient: Recipient, domain: Domain) -> None:
-        """Take a recipient; the same one again changes nothing."""
-        if recipient not in self.recipients:
-            self.recipients[recipient] = None
+        """Take a recipient; the same address again changes nothing, whatever is asked for it."""
+        if recipient.address not in self.recipients:
+            self.recipients[recipient.address] = recipient
             self._routes.setdefault((domain.appliance_id, domain.name), (domain, []))[1].append(recipient)
 
     @property
@@ -41,7 +41,10 @@ class Transaction:
 
     @property
     def envelope(self) -> Envelope:
-        return Envelope(self.sender or "", tuple(self.recipients), self.asked.body, self.asked.smtputf8)
+        asked = self.asked
+        return Envelope(
+            self.sender or "", tuple(self.recipients.values()), asked.body, asked.smtputf8, asked.ret, asked.envid
+        )
 
     def counts(self) -> list[dict[str, int]]:
         """How many recipients each domain has: a dictionary for each appliance, in the queue's order."""
