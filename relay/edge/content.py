@@ -50,9 +50,10 @@ class Content:
         self._searched = max(self._searched, len(raw) - len(END) + 1)
         return self._end >= 0
 
-    def stuffing(self) -> int:
-        """How many of the octets held are dots that the client added."""
-        return self._raw.count(b"\r\n.")
+    def least(self) -> int:
+        """How many octets the message will have of those that are held, or more: some are dots that the client added,
+        and a part of the end may be there already."""
+        return len(self) - self._raw.count(b"\r\n.") - len(END)
 
     def piece(self) -> bytes:
         """Take out, decoded, all that doesn't depend on what is still to come. Only before the end is there."""
@@ -89,15 +90,23 @@ class Content:
 
     def _decode(self, cut: int) -> bytes:
         text = bytes(memoryview(self._raw)[:cut])
-        if _has_bare(text):
-            self.bare = True
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
+        text, bare = mended(text)
+        self.bare |= bare
         if (self._stuffed or self.bare) and b"\r\n." in text:
             text = _STUFFED.sub(b"\r\n", text) if END in text else text.replace(b"\r\n.", b"\r\n")
         return text[self._context :]
 
 
+def mended(text: bytes) -> tuple[bytes, bool]:
+    """``text`` with bare LFs as CRLF and bare CRs as spaces, and whether there were any."""
+    if not _has_bare(text):
+        return text, False
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n"), True
+
+
 def _has_bare(text: bytes) -> bool:
     """Whether there is a CR or LF that isn't half of a CRLF; by counting, which is quickest."""
     ends = text.count(b"\n")
-    return ends != text.count(b"\r") or ends != len(text.splitlines()) - (text[-1:] not in (b"\r", b"\n"))
+    if ends != text.count(b"\r"):
+        return True
+    return bool(text) and ends != len(text.splitlines()) - (text[-1:] not in (b"\r", b"\n"))

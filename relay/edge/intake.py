@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay import events
-from relay.edge.content import END, Content
+from relay.edge.chunks import Chunks
+from relay.edge.content import Content
 from relay.edge.limits import Memory
 from relay.errors import Deferred, EdgeError, Rejected
 from relay.queue.content import PIECE, UPLOAD_ABOVE
@@ -30,16 +31,25 @@ class Taken:
 class Intake:
     """``feed()`` what arrives until it says that the end is there, then ``finish()``; ``close()`` whatever happens.
 
+    ``content``: how it comes, up to a dot or in counted chunks; of the latter the client's last one is the end.
     ``limit``: bytes that a message may have; ``reject_bare``: refuse a bare CR or LF instead of mending it.
     """
 
-    def __init__(self, open_upload: Callable[[], Upload], memory: Memory, limit: float, *, reject_bare: bool) -> None:
+    def __init__(
+        self,
+        open_upload: Callable[[], Upload],
+        memory: Memory,
+        content: Content | Chunks,
+        limit: float,
+        *,
+        reject_bare: bool,
+    ) -> None:
         self._open_upload = open_upload
         self._memory = memory
         self._charged = 0
         self._limit = limit
         self._reject_bare = reject_bare
-        self._content = Content()
+        self._content = content
         self._upload: Upload | None = None
         self._handed_over = 0
         self._beginning = b""
@@ -51,6 +61,25 @@ class Intake:
     def refused(self) -> bool:
         """Whether what still comes is swallowed."""
         return self._refusal is not None
+
+    def check(self) -> None:
+        """Raises what the message was refused for."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def refuse(self, refusal: EdgeError) -> None:
+        """Take no more of it. The first reason counts."""
+        if self._refusal is None:
+            self._refusal = refusal
+            await self._drop()
+            self._content.forget()
+
+    async def expect(self, size: int) -> None:
+        """So many more octets are announced: what is too large is refused before they come."""
+        try:
+            self._check_size(self._content.least() + size)
+        except EdgeError as refusal:
+            await self.refuse(refusal)
 
     async def feed(self, chunk: bytes | bytearray) -> bool:
         """Take what arrived; True once the end is there."""
@@ -75,8 +104,7 @@ class Intake:
     async def finish(self) -> Taken:
         """The message as a whole. Raises what it was refused for."""
         last, self.behind = self._content.rest()
-        if self._refusal is not None:
-            raise self._refusal
+        self.check()
         self._check_size(len(last))
         self._check_bare()
         if self._upload is None:
@@ -94,7 +122,7 @@ class Intake:
         """Refuse a message that has grown too large; hand over what is decided of one that isn't small."""
         held = len(self._content)
         if self._handed_over + held > self._limit:
-            self._check_size(held - self._content.stuffing() - len(END))  # of which a part may be there already
+            self._check_size(self._content.least())
         if self._upload is None and held <= UPLOAD_ABOVE:
             return
         if self._upload is None:

@@ -55,9 +55,13 @@ class Lines:
             raise _malformed()
         return line
 
-    def chunk(self) -> bytearray:
-        """Everything there is, as content."""
-        chunk, self._octets = self._octets, bytearray()
+    def chunk(self, most: int | None = None) -> bytearray:
+        """Everything there is, as content; or at most so many octets of it."""
+        if most is None or most >= len(self._octets):
+            chunk, self._octets = self._octets, bytearray()
+        else:
+            chunk = self._octets[:most]
+            del self._octets[:most]
         return chunk
 
     def put_back(self, octets: bytes) -> None:

@@ -14,6 +14,9 @@ from typing import cast
 from relay import events
 from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
+from relay.edge.bdat import OUT_OF_ORDER, bdat
+from relay.edge.chunks import Chunks
+from relay.edge.content import Content
 from relay.edge.header import survey
 from relay.edge.intake import Intake, Taken
 from relay.edge.parameters import MailParameters, mail_parameters, recipient_parameters
@@ -72,16 +75,16 @@ class Session(Wire):
     # --- commands -----------------------------------------------------------------------------------------------------
 
     async def smtp_HELO(self, hostname: str) -> None:
-        self._hello(hostname, "SMTP")
+        await self._hello(hostname, "SMTP")
         self.say(f"250 {self.shared.hostname}\r\n".encode())
 
     async def smtp_EHLO(self, hostname: str) -> None:
-        self._hello(hostname, "ESMTPS" if self.encrypted else "ESMTP")
+        await self._hello(hostname, "ESMTPS" if self.encrypted else "ESMTP")
         starttls = "250-STARTTLS\r\n" if self.shared.tls is not None and not self.encrypted else ""
         self.say(
             (
                 f"250-{self.shared.hostname}\r\n250-SIZE {self.shared.smtp.max_message_size}\r\n250-8BITMIME\r\n"
-                f"250-SMTPUTF8\r\n250-PIPELINING\r\n250-DSN\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
+                f"250-SMTPUTF8\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
             ).encode()
         )
 
@@ -95,13 +98,15 @@ class Session(Wire):
         self.say(b"220 2.0.0 Ready to start TLS\r\n")
         await self.start_tls(self.shared.tls)
         self.client = None  # what was said before counts no more (RFC 3207 section 4.2)
-        self._set_rset_state()
+        await self.reset()
 
     async def smtp_MAIL(self, arg: str | None) -> None:
         if self.client is None:
             raise Rejected(503, "5.5.1", "Say EHLO first")
+        self._no_chunks()
         if self.mail.sender is not None:
             raise Rejected(503, "5.5.1", "One sender at a time; RSET begins anew")
+        self.mail.begun = True
         path = parse_sender(arg or "")
         asked = mail_parameters(path.parameters)
         _check_utf8(path, asked)
@@ -115,6 +120,7 @@ class Session(Wire):
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         mail, admission = self.mail, self.shared.admission
+        self._no_chunks()
         if mail.sender is None:
             raise Rejected(503, "5.5.1", "MAIL comes first")
         mail.tried, self._recipient = True, None
@@ -136,18 +142,24 @@ class Session(Wire):
         if arg:
             raise Rejected(501, "5.5.4", "This command takes no argument")
         mail = self.mail
-        if not mail.recipients and mail.proof is None:
-            raise (
-                Rejected(554, "5.5.1", "No valid recipients")
-                if mail.tried
-                else Rejected(503, "5.5.1", "RCPT comes first")
-            )
-        intake = self._intake(mail)
+        self._no_chunks()
+        if (refusal := mail.nobody()) is not None:
+            raise refusal
+        intake = self.intake(Content())
         self.say(b"354 End data with <CR><LF>.<CR><LF>\r\n")
         try:
             await self._take(mail, intake)
         finally:
-            self._set_rset_state()
+            await self.reset()
+
+    async def smtp_BDAT(self, arg: str) -> None:
+        await bdat(self, arg)
+
+    async def smtp_RSET(self, arg: str) -> None:
+        if arg:
+            raise Rejected(501, "5.5.4", "This command takes no argument")
+        await self.reset()
+        self.say(b"250 2.0.0 Ok\r\n")
 
     async def smtp_VRFY(self, arg: str) -> None:
         self.say(b"252 2.0.0 Send a message and see\r\n")
@@ -162,10 +174,11 @@ class Session(Wire):
         b"MAIL": smtp_MAIL,
         b"RCPT": smtp_RCPT,
         b"DATA": smtp_DATA,
+        b"BDAT": smtp_BDAT,
         b"EHLO": smtp_EHLO,
         b"HELO": smtp_HELO,
         b"STARTTLS": smtp_STARTTLS,
-        b"RSET": Wire.smtp_RSET,
+        b"RSET": smtp_RSET,
         b"NOOP": Wire.smtp_NOOP,
         b"VRFY": smtp_VRFY,
         b"HELP": smtp_HELP,
@@ -174,20 +187,28 @@ class Session(Wire):
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _set_rset_state(self) -> None:
-        self.mail = Transaction()
+    async def reset(self) -> None:
+        mail, self.mail = self.mail, Transaction()
+        if mail.intake is not None:
+            await mail.intake.close(accepted=False)
 
-    def _hello(self, name: str, protocol: str) -> None:
+    def _no_chunks(self) -> None:
+        """Between the chunks of a message nothing else has a place. Raises Ending."""
+        if self.mail.intake is not None:
+            raise Ending(OUT_OF_ORDER)
+
+    async def _hello(self, name: str, protocol: str) -> None:
         if not name or not name.isprintable():
             raise Rejected(501, "5.5.4", "Say who you are")
-        self._set_rset_state()
+        await self.reset()
         self.client = Client(self.ip, self.port, name.encode("ascii", "replace").decode(), protocol)
 
-    def _intake(self, mail: Transaction) -> Intake:
+    def intake(self, content: Content | Chunks) -> Intake:
+        """For the message of the present transaction."""
         shared = self.shared
-        limit = min(shared.smtp.max_message_size, shared.admission.room(mail.domains))
+        limit = min(shared.smtp.max_message_size, shared.admission.room(self.mail.domains))
         reject_bare = shared.smtp.bare_newline == "reject"
-        return Intake(shared.queue.upload, shared.memory, limit, reject_bare=reject_bare)
+        return Intake(shared.queue.upload, shared.memory, content, limit, reject_bare=reject_bare)
 
     async def _take(self, mail: Transaction, intake: Intake) -> None:
         """Read the message to its end, whatever becomes of it, and have it stored."""
@@ -200,13 +221,14 @@ class Session(Wire):
                 taken = await intake.finish()
             finally:
                 self.lines.put_back(intake.behind)
-            await self._store(mail, taken)
+            await self.store(mail, taken)
             accepted = True
             self.patience.renew(self.clock.monotonic())
         finally:
             await intake.close(accepted=accepted)
 
-    async def _store(self, mail: Transaction, taken: Taken) -> None:
+    async def store(self, mail: Transaction, taken: Taken) -> None:
+        """Hand a whole message to the queue, and say 250. Raises Rejected, Deferred."""
         shared, client = self.shared, self.client
         assert client is not None and mail.sender is not None  # noqa: S101 - MAIL saw to both
         header = survey(taken.beginning, shared.admission.own_names)

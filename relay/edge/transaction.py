@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from relay.appliances.model import Domain
 from relay.edge.addresses import Path
+from relay.edge.intake import Intake
 from relay.edge.parameters import NOTHING_ASKED, MailParameters
+from relay.errors import Rejected
 from relay.mail import Envelope, Recipient
 
 Routes = tuple[tuple[Domain, tuple[Recipient, ...]], ...]
@@ -14,12 +16,15 @@ Routes = tuple[tuple[Domain, tuple[Recipient, ...]], ...]
 
 @dataclass(slots=True)
 class Transaction:
-    """``sender``: None before MAIL. ``tried``: there was a RCPT, whatever became of it. ``proof``: a loop proof."""
+    """``begun``: there was a MAIL, and ``tried``: a RCPT, whatever became of it. ``sender``: None before a MAIL that
+    was taken. ``proof``: a loop proof. ``intake``: the message, once the first BDAT was there."""
 
+    begun: bool = False
     sender: str | None = None
     asked: MailParameters = NOTHING_ASKED
     tried: bool = False
     proof: Path | None = None
+    intake: Intake | None = None
     recipients: dict[str, Recipient] = field(default_factory=dict)
     # By appliance too: our own host name may be a Gold domain, whose mail isn't our postmaster's.
     _routes: dict[tuple[int, str], tuple[Domain, list[Recipient]]] = field(default_factory=dict)
@@ -29,6 +34,14 @@ class Transaction:
         if recipient.address not in self.recipients:
             self.recipients[recipient.address] = recipient
             self._routes.setdefault((domain.appliance_id, domain.name), (domain, []))[1].append(recipient)
+
+    def nobody(self) -> Rejected | None:
+        """Why there is nobody to take a message for; None where there is."""
+        if self.recipients or self.proof is not None:
+            return None
+        if self.tried:
+            return Rejected(554, "5.5.1", "No valid recipients")
+        return Rejected(503, "5.5.1", "RCPT comes first")
 
     @property
     def domains(self) -> list[Domain]:

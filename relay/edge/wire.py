@@ -36,7 +36,7 @@ HANDSHAKE = 60.0
 IN_A_ROW = 64
 """Pipelined commands that are answered before others have their turn."""
 
-_MAIL_COMMANDS = (b"MAIL", b"RCPT", b"DATA")
+_MAIL_COMMANDS = (b"MAIL", b"RCPT", b"DATA", b"BDAT")
 _ENHANCED = {"250": "2.0.0", "252": "2.0.0", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}
 
 
@@ -50,6 +50,8 @@ class Ending(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
+        self.said = b""
+        """The command that led to it, empty where there was none."""
 
 
 class Wire(SMTP):
@@ -155,13 +157,13 @@ class Wire(SMTP):
             self.link.write(self._output)
             self._output = b""
 
-    async def chunk(self) -> bytearray:
-        """What has arrived of a message's content. Raises Gone, Ending."""
+    async def chunk(self, most: int | None = None) -> bytearray:
+        """What has arrived of a message's content, at most so many octets of it. Raises Gone, Ending."""
         self._in_message = True
         if not self.lines:
             self.patience.wait(self.clock.monotonic())
             await self._more()
-        return self.lines.chunk()
+        return self.lines.chunk(most)
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on encrypted; what was sent ahead is dropped (RFC 3207 section 4.2). Raises Gone where that fails."""
@@ -189,7 +191,7 @@ class Wire(SMTP):
     def note(self, reply: Reply, said: bytes) -> None:
         """The client was refused; ``said``: its command, empty where there was none."""
 
-    def _set_rset_state(self) -> None:
+    async def reset(self) -> None:
         """Forget the transaction."""
 
     async def _handle_client(self) -> None:
@@ -202,13 +204,16 @@ class Wire(SMTP):
         except Ending as ending:
             self.say(line(ending.reply))
             if not ending.reply.positive:
-                self.note(ending.reply, b"")
+                self.note(ending.reply, ending.said)
         except asyncio.CancelledError:
             self.say(line(STOPPED))
             raise
         finally:
-            self._over = True
-            self._close()
+            try:
+                await self.reset()
+            finally:
+                self._over = True
+                self._close()
 
     def _close(self) -> None:
         if self._lost:
@@ -233,11 +238,14 @@ class Wire(SMTP):
             await command(self, _text(argument))
         except EdgeError as refusal:
             self._refuse(refusal.reply, said)
-        except (Gone, Ending):
+        except Gone:
+            raise
+        except Ending as ending:
+            ending.said = said
             raise
         except Exception as error:
             events.fault("edge", error)
-            self._set_rset_state()
+            await self.reset()
             self._refuse(FAULT, said)
 
     def _refuse(self, reply: Reply, said: bytes) -> None:
