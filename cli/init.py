@@ -32,6 +32,9 @@ database = "sqlite:///var/relay.db"      # relative to this file
 listen = ["127.0.0.1:2525"]
 # tls_certificate = "/etc/relay/tls/fullchain.pem"
 # tls_key = "/etc/relay/tls/privkey.pem"
+# tls_sni = [{ certificate = "/etc/relay/tls/acme.pem", key = "/etc/relay/tls/acme.key" }]
+# Load balancers before this node that speak the PROXY protocol: every connection of theirs must begin with it.
+# proxy_protocol_from = ["192.0.2.10"]
 
 [watch]
 # host:port that answer as long as this node itself is connected.

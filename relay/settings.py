@@ -20,6 +20,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from relay.errors import SettingsError
 from relay.hours import Calendar
+from relay.networks import parse_network
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
@@ -66,6 +67,7 @@ def _zone(name: str) -> str:
     return name
 
 
+Network = Annotated[str, AfterValidator(parse_network)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Listen = Annotated[str, AfterValidator(_address)]
 Positive = Annotated[float, Field(gt=0)]
@@ -90,8 +92,17 @@ class Node(Section):
     database: str = Field(default="sqlite:///var/relay.db", pattern=r"^sqlite:///.+")
 
 
+class TlsPair(Section):
+    """A certificate with its chain, and its key: PEM files."""
+
+    certificate: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+
+
 class Smtp(Section):
-    """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight."""
+    """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight; ``tls_sni``:
+    certificates for clients that ask for the hosts that they name; ``proxy_protocol_from``: the load balancers whose
+    connections begin with a header of the PROXY protocol."""
 
     listen: list[Listen] = ["127.0.0.1:2525"]
     max_message_size: Annotated[Size, Field(ge=65536)] = 50 * 1024**2
@@ -103,6 +114,8 @@ class Smtp(Section):
     bare_newline: Literal["normalize", "reject"] = "normalize"
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_sni: list[TlsPair] = []
+    proxy_protocol_from: list[Network] = []
 
 
 class Watch(Section):
@@ -269,6 +282,8 @@ def _check(settings: Settings, where: Path | None) -> None:
     node, smtp = settings.node, settings.smtp
     if bool(smtp.tls_certificate) != bool(smtp.tls_key):
         raise SettingsError(f"{where}: [smtp] tls_certificate and tls_key should be set together")
+    if smtp.tls_sni and not smtp.tls_certificate:
+        raise SettingsError(f"{where}: [smtp] tls_sni needs tls_certificate, for clients that ask for no host by name")
     if node.postmaster and "@" not in node.postmaster:
         raise SettingsError(f"{where}: [node] postmaster should be a mail address (it is {node.postmaster!r})")
     if settings.metrics.listen:

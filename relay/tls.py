@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from cryptography import x509
 
 from relay.errors import StartFailed
+from relay.settings import Smtp
 
 Policy: TypeAlias = Literal["opportunistic", "verify", "none"]
 """``[delivery] tls``. opportunistic: encrypted where the primary can, whoever it is (RFC 7435); verify: encrypted, by
@@ -22,15 +23,42 @@ a certificate that the system trusts and that names the host, or not at all; non
 
 CERTIFICATE_SETTING = "[smtp] tls_certificate"
 KEY_SETTING = "[smtp] tls_key"
+SNI_SETTING = "[smtp] tls_sni"
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """For the listener: TLS 1.2 and later. ``certificate``: PEM, its chain included. Raises StartFailed."""
-    certificate_expiry(certificate)  # whether it can be read at all; ssl's own words don't say which file is wrong
+def listener_context(smtp: Smtp) -> ssl.SSLContext | None:
+    """For the listener: its certificate, and for clients that ask for a host by name (SNI, RFC 6066 section 3) the one
+    of ``tls_sni`` that names it. None where no certificate is set. Raises StartFailed."""
+    if not smtp.tls_certificate:
+        return None
+    context = server_context(Path(smtp.tls_certificate), Path(smtp.tls_key))
+    named: dict[str, ssl.SSLContext] = {}
+    for pair in smtp.tls_sni:
+        other = server_context(Path(pair.certificate), Path(pair.key), SNI_SETTING, SNI_SETTING)
+        for name in _names(Path(pair.certificate)):
+            named.setdefault(name, other)
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        name = (name or "").lower().rstrip(".")
+        found = named.get(name) or named.get(f"*.{name.partition('.')[2]}")  # RFC 6125 6.4.3
+        if found is not None:
+            connection.context = found
+
+    if named:
+        context.sni_callback = choose
+    return context
+
+
+def server_context(
+    certificate: Path, key: Path, setting: str = CERTIFICATE_SETTING, key_setting: str = KEY_SETTING
+) -> ssl.SSLContext:
+    """A server's: TLS 1.2 and later. ``certificate``: PEM, its chain included. Raises StartFailed, which names the
+    settings."""
+    _read(certificate, setting)  # whether it can be read at all; ssl's own words don't say which file is wrong
     try:
         key.open("rb").close()
     except OSError as error:
-        raise StartFailed(f"{KEY_SETTING}: can't read {key}: {error.strerror}") from error
+        raise StartFailed(f"{key_setting}: can't read {key}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -39,26 +67,51 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise StartFailed(
-                f"{KEY_SETTING}: {key} is not the key of the certificate in {certificate} ({CERTIFICATE_SETTING})"
+                f"{key_setting}: {key} is not the key of the certificate in {certificate} ({setting})"
             ) from error
-        raise StartFailed(f"{KEY_SETTING}: {key} is not a PEM key without a passphrase") from error
+        raise StartFailed(f"{key_setting}: {key} is not a PEM key without a passphrase") from error
     return context
 
 
-def certificate_expiry(certificate: Path) -> float:
+def first_expiry(smtp: Smtp) -> tuple[float, str]:
+    """When the first of the listener's certificates ceases to be valid, in POSIX seconds, and which one that is.
+
+    Raises StartFailed; ValueError where none is set.
+    """
+    files = [(smtp.tls_certificate, CERTIFICATE_SETTING)] if smtp.tls_certificate else []
+    files += [(pair.certificate, SNI_SETTING) for pair in smtp.tls_sni]
+    return min((certificate_expiry(Path(file), setting), file) for file, setting in files)
+
+
+def certificate_expiry(certificate: Path, setting: str = CERTIFICATE_SETTING) -> float:
     """POSIX seconds at which the first certificate in the PEM file, which is the listener's own, ceases to be valid.
 
     Raises StartFailed.
     """
+    return _read(certificate, setting).not_valid_after_utc.astimezone(UTC).timestamp()
+
+
+def _read(certificate: Path, setting: str) -> x509.Certificate:
     try:
         pem = certificate.read_bytes()
     except OSError as error:
-        raise StartFailed(f"{CERTIFICATE_SETTING}: can't read {certificate}: {error.strerror}") from error
+        raise StartFailed(f"{setting}: can't read {certificate}: {error.strerror}") from error
     try:
-        first = x509.load_pem_x509_certificates(pem)[0]
+        return x509.load_pem_x509_certificates(pem)[0]
     except ValueError as error:
-        raise StartFailed(f"{CERTIFICATE_SETTING}: {certificate} holds no PEM certificate") from error
-    return first.not_valid_after_utc.astimezone(UTC).timestamp()
+        raise StartFailed(f"{setting}: {certificate} holds no PEM certificate") from error
+
+
+def _names(certificate: Path) -> list[str]:
+    """The host names that a certificate is for."""
+    try:
+        extension = _read(certificate, SNI_SETTING).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = extension.value.get_values_for_type(x509.DNSName)
+    except (x509.ExtensionNotFound, ValueError):
+        names = []
+    if not names:
+        raise StartFailed(f"{SNI_SETTING}: {certificate} names no host (subjectAltName)")
+    return [name.lower() for name in names]
 
 
 @cache

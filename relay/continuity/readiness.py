@@ -7,6 +7,7 @@ its evidence says so. How long a result serves, and what follows from it, is dec
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from relay.continuity.proofs.recipients import prove_recipients
 from relay.continuity.proofs.tls import prove_tls
 from relay.db import Database
 from relay.dns import Resolver
+from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.settings import PROOFS, Settings
 
@@ -58,12 +60,14 @@ class Prover:
         self._queue = queue
         self._resolver = resolver
         self._clock = clock
-        self._loop = Loop(settings.node, key, listeners, queue, resolver, clock)
+        proxies = Networks(settings.smtp.proxy_protocol_from)
+        self._loop = Loop(settings.node, proxies, key, listeners, queue, resolver, clock)
         self._rates: dict[int, int] = {}
         self._turn = 0
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over what may change while it runs: which proofs are skipped, and the certificate."""
+        """Take over what may change while it runs: which proofs are skipped, the certificate, the load balancers."""
+        self._loop = dataclasses.replace(self._loop, proxies=Networks(settings.smtp.proxy_protocol_from))
         self._settings = self._settings.model_copy(update={"continuity": settings.continuity, "smtp": settings.smtp})
 
     def forget(self, appliance_id: int) -> None:

@@ -64,6 +64,14 @@ class Lines:
             del self._octets[:most]
         return chunk
 
+    def head(self, most: int) -> bytes:
+        """The first octets, which stay where they are."""
+        return bytes(self._octets[:most])
+
+    def skip(self, size: int) -> None:
+        """Drop the first octets."""
+        del self._octets[:size]
+
     def put_back(self, octets: bytes) -> None:
         """What was taken as content and stood behind its end."""
         self._octets[:0] = octets

@@ -8,10 +8,12 @@ from relay.mail import Reply
 LATE = Reply(421, "4.4.2", "Timeout, closing the connection")
 TIRED = Reply(421, "4.7.0", "Too many commands without a message, closing the connection")
 STOPPED = Reply(421, "4.3.2", "Shutting down")
+NO_HEADER = Reply(421, "4.3.5", "A PROXY header should come first, closing the connection")
 FAULT = Reply(451, "4.3.0", "Something went wrong here, try again later")
 
 REASONS = {
     "421 4.3.2": "connections",
+    "421 4.3.5": "proxy-header",
     "421 4.4.2": "timeout",
     "421 4.7.0": "connections",
     "450 4.2.2": "quota",

@@ -11,8 +11,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
-from pathlib import Path
 
 from relay import events
 from relay.appliances.directory import Directory
@@ -23,10 +21,11 @@ from relay.edge.limits import Connections, Memory
 from relay.edge.session import Session
 from relay.edge.shared import Shared
 from relay.errors import StartFailed
+from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
 from relay.settings import Settings, Smtp, parse_address
-from relay.tls import server_context
+from relay.tls import listener_context
 
 BACKLOG = 1024
 """Connections that may wait to be let in."""
@@ -71,7 +70,7 @@ class Edge:
 
     async def start(self) -> None:
         """Load the certificate and listen. Raises StartFailed."""
-        self._shared.tls = _context(self._shared.smtp)
+        self.reconfigure(self._shared.smtp)
         try:
             for listen in self._shared.smtp.listen:
                 self._servers.append(await self._listen(listen))
@@ -86,8 +85,9 @@ class Edge:
         Raises StartFailed where the certificate doesn't load, and changes nothing.
         """
         shared = self._shared
-        shared.tls = _context(smtp)
+        shared.tls = listener_context(smtp)
         shared.smtp = smtp
+        shared.proxies = Networks(smtp.proxy_protocol_from)
         shared.connections.most = smtp.max_connections
         shared.connections.most_per_client = smtp.max_connections_per_client
         shared.memory.limit = smtp.memory
@@ -133,7 +133,3 @@ class Edge:
         now = self._shared.clock.monotonic()
         for session in list(self._shared.sessions):
             session.look_at_the_clock(now)
-
-
-def _context(smtp: Smtp) -> ssl.SSLContext | None:
-    return server_context(Path(smtp.tls_certificate), Path(smtp.tls_key)) if smtp.tls_certificate else None

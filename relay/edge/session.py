@@ -7,9 +7,7 @@ line. Nothing authenticates here, ever. Policy is admission's, octets are the wi
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from typing import cast
 
 from relay import events
 from relay.edge import refusals
@@ -17,6 +15,7 @@ from relay.edge.addresses import Path, parse_recipient, parse_sender
 from relay.edge.bdat import OUT_OF_ORDER, bdat
 from relay.edge.chunks import Chunks
 from relay.edge.content import Content
+from relay.edge.entrance import Entrance
 from relay.edge.header import survey
 from relay.edge.intake import Intake, Taken
 from relay.edge.parameters import MailParameters, mail_parameters, recipient_parameters
@@ -33,38 +32,16 @@ _UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 
 _BYE = Reply(221, "2.0.0", "Bye")
 
 
-class Session(Wire):
+class Session(Entrance):
     """One client's connection."""
 
     def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.clock, f"220 {shared.hostname} ESMTP\r\n".encode(), shared.smtp.timeout)
-        self.shared = shared
-        self.ip = ""
-        self.port = 0
+        super().__init__(shared)
         self.client: Client | None = None
         """Known from EHLO on."""
         self.mail = Transaction()
         self._sender: str | None = None  # of the present or the last transaction, and its last recipient: for the log
         self._recipient: Path | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername") or ("", 0)
-        self.ip = peer[0].partition("%")[0].removeprefix("::ffff:")
-        self.port = peer[1]
-        try:
-            self.shared.connections.admit(self.ip)
-        except Deferred as refusal:
-            self.note(refusal.reply, b"")
-            link = cast(asyncio.Transport, transport)
-            link.write(refusals.line(refusal.reply))
-            link.close()
-            return
-        self.shared.enter(self)
-        super().connection_made(transport)
-
-    def closed(self) -> None:
-        self.shared.leave(self)
-        self.shared.connections.release(self.ip)
 
     def note(self, reply: Reply, said: bytes) -> None:
         domain = ""

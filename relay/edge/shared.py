@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 from relay.clock import Clock
 from relay.edge.admission import Admission
 from relay.edge.limits import Connections, Memory
+from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.settings import Smtp
 
 if TYPE_CHECKING:
-    from relay.edge.session import Session
+    from relay.edge.entrance import Entrance
 
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """``smtp``, ``tls``: as they are now; None where STARTTLS isn't offered. ``counter``: numbers our transactions."""
+    """``smtp``, ``proxies``, ``tls``: as they are now; None where STARTTLS isn't offered. ``counter``: numbers our
+    transactions."""
 
     smtp: Smtp
     hostname: str
@@ -30,19 +32,20 @@ class Shared:
     clock: Clock
     connections: Connections
     memory: Memory
+    proxies: Networks = field(default_factory=lambda: Networks(()))
     tls: ssl.SSLContext | None = None
-    sessions: set[Session] = field(default_factory=set)
+    sessions: set[Entrance] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     counter: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self.empty.set()
 
-    def enter(self, session: Session) -> None:
+    def enter(self, session: Entrance) -> None:
         self.sessions.add(session)
         self.empty.clear()
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: Entrance) -> None:
         """``empty`` is set while no session is left."""
         self.sessions.discard(session)
         if not self.sessions:

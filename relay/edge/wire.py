@@ -162,7 +162,7 @@ class Wire(SMTP):
         self._in_message = True
         if not self.lines:
             self.patience.wait(self.clock.monotonic())
-            await self._more()
+            await self.more()
         return self.lines.chunk(most)
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
@@ -185,6 +185,9 @@ class Wire(SMTP):
 
     # --- the session --------------------------------------------------------------------------------------------------
 
+    async def opening(self) -> None:
+        """Whatever must be before the greeting. Raises Gone, Ending."""
+
     def closed(self) -> None:
         """The session is over and its connection closed; called once."""
 
@@ -196,6 +199,7 @@ class Wire(SMTP):
 
     async def _handle_client(self) -> None:
         try:
+            await self.opening()
             self.say(self._greeting)
             while True:
                 await self._serve()
@@ -271,11 +275,11 @@ class Wire(SMTP):
         if command is None:
             self.patience.wait(self.clock.monotonic())
         while command is None:
-            await self._more()
+            await self.more()
             command = self.lines.command()
         return command
 
-    async def _more(self) -> None:
+    async def more(self) -> None:
         """Let the replies go and wait for more input. Raises Gone, Ending."""
         self.flush()
         self._in_a_row = 0

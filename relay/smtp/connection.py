@@ -58,6 +58,7 @@ class Connection:
         local_hostname: str,
         addresses: Sequence[str] = (),
         tls: Policy = "opportunistic",
+        preamble: bytes = b"",
         connect_timeout: float = 30.0,
         reply_timeout: float = 300.0,
         block_timeout: float = 180.0,
@@ -65,6 +66,7 @@ class Connection:
     ) -> Self:
         """Begin a session with ``host``, at the first of its ``addresses`` that answers. Raises Failure.
 
+        ``preamble`` is said before the banner is waited for, as the PROXY protocol has it.
         ``host`` names the primary for TLS; without ``addresses`` it has to be an address itself. Timeouts are in
         seconds, with the defaults of RFC 5321 4.5.3.2: to connect, for each reply, for the content to get on, and for
         the reply to its end.
@@ -72,21 +74,29 @@ class Connection:
         timeouts = Timeouts(connect_timeout, reply_timeout, block_timeout, end_of_data_timeout)
         candidates = addresses_of(host, addresses)
         try:
-            return await cls._begin(host, port, candidates, local_hostname, tls, timeouts)
+            return await cls._begin(host, port, candidates, local_hostname, tls, timeouts, preamble)
         except Failure as failure:
             if tls != "opportunistic" or failure.stage is not Stage.STARTTLS:
                 raise
-            connection = await cls._begin(host, port, candidates, local_hostname, "none", timeouts)
+            connection = await cls._begin(host, port, candidates, local_hostname, "none", timeouts, preamble)
             connection.tls_failure = failure
             return connection
 
     @classmethod
     async def _begin(
-        cls, host: str, port: int, addresses: Sequence[str], local_hostname: str, tls: Policy, timeouts: Timeouts
+        cls,
+        host: str,
+        port: int,
+        addresses: Sequence[str],
+        local_hostname: str,
+        tls: Policy,
+        timeouts: Timeouts,
+        preamble: bytes,
     ) -> Self:
         wire = await dial(addresses, port, timeouts.connect, lambda: Wire(timeouts, _Question()))
         connection = cls(wire)
         try:
+            wire.send(preamble)
             await connection._greet(host, local_hostname, tls)
         except BaseException:
             wire.close()

@@ -10,7 +10,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # program:package; the programs of Postfix that the tests call are all in its one package.
 missing=
-for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd swaks:swaks zsh:zsh fish:fish; do
+for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd swaks:swaks haproxy:haproxy zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -40,6 +40,8 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
         ('[support]\nhours = "Foo"', "[support] hours"),
         ('[node]\ndatabase = "mysql://x"', "[node] database should be sqlite:///path/to/relay.db"),
         ('[smtp]\ntls_key = "k.pem"', "tls_certificate and tls_key should be set together"),
+        ('[[smtp.tls_sni]]\ncertificate = "c"\nkey = "k"', "[smtp] tls_sni needs tls_certificate"),
+        ('[[smtp.tls_sni]]\ncertificate = "c"', "[smtp] tls_sni 0 key: Field required"),
         ('[smtp]\nlisten = ["0.0.0.0:25"]', "[node] postmaster should be set before"),
         ('[metrics]\nlisten = "here"', "[metrics] listen"),
         ("what is this", "Expected '='"),

@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from relay.errors import StartFailed
-from relay.tls import certificate_expiry, client_context, server_context
+from relay.settings import Smtp, TlsPair
+from relay.tls import certificate_expiry, client_context, first_expiry, listener_context, server_context
 from tests.support.certificates import certificate
 
 
@@ -82,3 +83,30 @@ def test_contexts_for_primaries() -> None:
     assert client_context("verify").verify_mode is ssl.CERT_REQUIRED
     assert client_context("verify").check_hostname
     assert client_context("verify") is client_context("verify")
+
+
+def test_the_first_certificate_to_end_counts(tmp_path: Path) -> None:
+    """Of all that the listener shows, and it is named."""
+    usual, other = certificate(tmp_path, "mx.relay.test", days=30), certificate(tmp_path, "mx.acme.test", days=5)
+    pair = TlsPair(certificate=str(other.certificate), key=str(other.key))
+    smtp = Smtp(tls_certificate=str(usual.certificate), tls_key=str(usual.key), tls_sni=[pair])
+    assert first_expiry(smtp) == (other.expires_at, str(other.certificate))
+
+
+def test_what_is_wrong_with_a_certificate_for_a_name(tmp_path: Path) -> None:
+    """The line names the setting that has it, and a certificate for no host is refused."""
+    usual, nameless = certificate(tmp_path, "mx.relay.test"), certificate(tmp_path, "192.0.2.1")
+    usual_paths = {"tls_certificate": str(usual.certificate), "tls_key": str(usual.key)}
+
+    def refused(made: Path, key: Path) -> str:
+        pair = TlsPair(certificate=str(made), key=str(key))
+        with pytest.raises(StartFailed) as refusal:
+            listener_context(Smtp(**usual_paths, tls_sni=[pair]))
+        return str(refusal.value)
+
+    assert refused(nameless.certificate, nameless.key).startswith("[smtp] tls_sni: ")
+    assert (
+        refused(tmp_path / "none", nameless.key)
+        == f"[smtp] tls_sni: can't read {tmp_path}/none: No such file or directory"
+    )
+    assert refused(usual.certificate, nameless.key).startswith(f"[smtp] tls_sni: {nameless.key} is not the key of")

@@ -16,6 +16,7 @@ from relay.clock import Clock
 from relay.dns import Resolver
 from relay.errors import LookupFailed, RelayError
 from relay.mail import NULL_SENDER, Envelope, Recipient
+from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.settings import Node, parse_address
 from relay.smtp.connection import Connection
@@ -24,13 +25,17 @@ from relay.smtp.failure import Failure, Stage
 SMTP_PORT = 25
 CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 15.0
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+"""A header of the PROXY protocol, version 2, for a connection that is on nobody else's behalf."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What the proof needs. ``listeners``: host:port of our own, asked when they are bound. ``key``: the cluster's."""
+    """What the proof needs. ``listeners``: host:port of our own, asked when they are bound. ``key``: the cluster's.
+    ``proxies``: from where our listeners want a header of the PROXY protocol first."""
 
     node: Node
+    proxies: Networks
     key: bytes
     listeners: Callable[[], Sequence[str]]
     queue: Queue
@@ -84,18 +89,26 @@ async def _connect(loop: Loop) -> tuple[Connection, str]:
         host, port = parse_address(listener)
         try:
             inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-            connection = await _open(loop, inside, port, await loop.resolver.addresses(inside))
+            connection = await _open_inside(loop, inside, port)
             return connection, f"inside only, at {listener}"
         except (Failure, LookupFailed) as failure:
             refused = f"inside, at {listener}: {failure}"
     raise RelayError(refused)
 
 
-async def _open(loop: Loop, host: str, port: int, addresses: Sequence[str]) -> Connection:
+async def _open_inside(loop: Loop, host: str, port: int) -> Connection:
+    """To a listener of ours, which sees us come from the address that we connect to."""
+    addresses = await loop.resolver.addresses(host)
+    preamble = LOCAL if any(address in loop.proxies for address in addresses) else b""
+    return await _open(loop, host, port, addresses, preamble)
+
+
+async def _open(loop: Loop, host: str, port: int, addresses: Sequence[str], preamble: bytes = b"") -> Connection:
     return await Connection.open(
         host,
         port,
         addresses=addresses,
+        preamble=preamble,
         local_hostname=loop.node.hostname,
         connect_timeout=CONNECT_TIMEOUT,
         reply_timeout=REPLY_TIMEOUT,

@@ -1,14 +1,13 @@
-"""Proof ``tls``: the listener's certificate, if there is one, is valid for seven more days."""
+"""Proof ``tls``: the listener's certificates, if there are any, are valid for seven more days."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from relay.clock import iso
 from relay.errors import StartFailed
 from relay.settings import Smtp
-from relay.tls import certificate_expiry
+from relay.tls import first_expiry
 
 MARGIN = 7 * 86400.0
 
@@ -18,8 +17,8 @@ async def prove_tls(settings: Smtp, now: float) -> tuple[bool, str]:
     if not settings.tls_certificate:
         return True, "no certificate is set: mail comes in without encryption"
     try:
-        expires = await asyncio.to_thread(certificate_expiry, Path(settings.tls_certificate))
+        expires, certificate = await asyncio.to_thread(first_expiry, settings)
     except StartFailed as error:
         return False, str(error)
     verb = "expired" if expires <= now else "expires"
-    return expires - now >= MARGIN, f"the certificate {settings.tls_certificate} {verb} {iso(expires)}"
+    return expires - now >= MARGIN, f"the certificate {certificate} {verb} {iso(expires)}"

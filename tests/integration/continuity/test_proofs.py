@@ -51,6 +51,14 @@ async def test_all_six_hold(tmp_path: Path) -> None:
         assert all(before <= proof.at <= it.now and proof.last_good_at == proof.at for proof in found.proofs)
 
 
+async def test_loop_behind_a_load_balancer(tmp_path: Path) -> None:
+    """A listener that wants a PROXY header from this machine is proven all the same."""
+    async with world(tmp_path, smtp={"proxy_protocol_from": ["127.0.0.1"]}) as it:
+        loop = result(await prove(it), "loop")
+        assert loop.ok, loop.evidence
+        assert "inside only" in loop.evidence
+
+
 async def test_skipped_proofs_are_not_tried(tmp_path: Path) -> None:
     """Neither those that the appliance skips nor those that the settings skip for all."""
     async with world(tmp_path, skip_proofs=("dns", "loop"), rules={"skip_proofs": ["tls"]}) as it:

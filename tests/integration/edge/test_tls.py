@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from relay.errors import StartFailed
+from relay.settings import TlsPair
 from tests.integration.edge.house import HOSTNAME, Client, house
 from tests.support.certificates import Certificate, certificate
 from tests.support.waiting import eventually
@@ -130,6 +131,38 @@ async def test_a_new_certificate_is_taken_over(tmp_path: Path) -> None:
             await after.start_tls(trusting(new))
             assert await shown(after) == await shown(before) != await shown(running)
         assert (await running.ask("EHLO still.here")).startswith("250")
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_a_client_gets_the_certificate_of_the_host_it_asks_for(
+    run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
+) -> None:
+    """By exact name or wildcard; whoever asks for another host, or for none, gets the usual one; reloaded like it."""
+    usual = certificate(tmp_path, HOSTNAME)
+    acme, cloud = certificate(tmp_path, "mx.acme.example", "mx2.acme.example"), certificate(tmp_path, "*.cloud.example")
+    sni = [TlsPair(certificate=str(made.certificate), key=str(made.key)) for made in (acme, cloud)]
+
+    async def session() -> None:
+        async with house(tmp_path, **paths(usual), tls_sni=sni) as relay:
+
+            async def offered(name: str | None, made: Certificate) -> bool:
+                async with relay.client() as client:
+                    await client.ask("STARTTLS")
+                    context = trusting(made)
+                    context.check_hostname = name is not None and made is not usual
+                    await client.writer.start_tls(context, server_hostname=name)
+                    return (await client.ask("EHLO client.example")).startswith("250")
+
+            assert await offered("mx.acme.example", acme)
+            assert await offered("MX2.Acme.Example", acme)
+            assert await offered("eu.cloud.example", cloud)
+            assert await offered("a.b.cloud.example", usual)
+            assert await offered("cloud.example", usual)
+            assert await offered(None, usual)
+            relay.edge.reconfigure(relay.settings.smtp.model_copy(update={"tls_sni": sni[1:]}))
+            assert await offered("mx.acme.example", usual)
+
+    run(session())
 
 
 async def test_a_certificate_that_does_not_load_stops_the_start(tmp_path: Path) -> None:
