@@ -32,6 +32,7 @@ from relay.continuity.readiness import Prover
 from relay.db import Database
 from relay.delivery.supervisor import Delivery
 from relay.dns import Resolver
+from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
 from relay.errors import RelayError, StartFailed
 from relay.queue.queue import Queue
@@ -171,8 +172,9 @@ class App:
             settling=self.node.settling,
         )
         key = await self.db.run(secret)
+        etrn = Etrn(self.directory, self.endpoints, self.queue, self.pulse, self.wake.notify, self.clock)
         self.edge = Edge(
-            self.settings, self.directory, self.queue, self.pulse, self.recipients, self.clock, proof_key=key
+            self.settings, self.directory, self.queue, self.pulse, self.recipients, self.clock, etrn, proof_key=key
         )
         prover = Prover(self.settings, self.db, self.queue, self.resolver, self.clock, key, lambda: self.edge.listeners)
         self.controller = Controller(

@@ -165,6 +165,11 @@ def refused(reason: str, reply: Reply, *, client: str, domain: str = "", detail:
     _log.info("refused", reason=reason, reply=str(reply), client=client, domain=domain, detail=detail)
 
 
+def asked_for(domain: str, client: str) -> None:
+    """ETRN: a primary, or who may speak for it, asks for its mail."""
+    _log.info("asked for its mail", domain=domain, client=client)
+
+
 # --- the queue --------------------------------------------------------------------------------------------------------
 
 _batch = Histogram("relay_commit_seconds", "Time of one commit of the writer", registry=registry)

@@ -102,7 +102,8 @@ class TlsPair(Section):
 class Smtp(Section):
     """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight; ``tls_sni``:
     certificates for clients that ask for the hosts that they name; ``proxy_protocol_from``: the load balancers whose
-    connections begin with a header of the PROXY protocol."""
+    connections begin with a header of the PROXY protocol; ``etrn_from``: who may ask for any domain's mail beside its
+    own servers."""
 
     listen: list[Listen] = ["127.0.0.1:2525"]
     max_message_size: Annotated[Size, Field(ge=65536)] = 50 * 1024**2
@@ -116,6 +117,7 @@ class Smtp(Section):
     tls_key: str = ""
     tls_sni: list[TlsPair] = []
     proxy_protocol_from: list[Network] = []
+    etrn_from: list[Network] = []
 
 
 class Watch(Section):

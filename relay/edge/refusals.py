@@ -22,6 +22,7 @@ REASONS = {
     "451 4.7.1": "contract",
     "452 4.3.1": "full",
     "452 4.5.3": "recipients",
+    "459 4.7.1": "etrn",
     "550 5.1.1": "unknown-recipient",
     "550 5.6.7": "smtputf8",
     "550 5.6.11": "bare-newline",

@@ -17,6 +17,7 @@ from relay.appliances.directory import Directory
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
 from relay.edge.admission import Admission
+from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
 from relay.edge.session import Session
 from relay.edge.shared import Shared
@@ -42,13 +43,14 @@ class Edge:
         pulse: Pulse,
         recipients: Recipients,
         clock: Clock,
+        etrn: Etrn,
         *,
         proof_key: bytes,
     ) -> None:
         smtp, node = settings.smtp, settings.node
         admission = Admission(node, directory, pulse, recipients, queue.bytes_waiting, clock, proof_key)
         connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
-        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory))
+        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory), etrn)
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 
@@ -88,6 +90,7 @@ class Edge:
         shared.tls = listener_context(smtp)
         shared.smtp = smtp
         shared.proxies = Networks(smtp.proxy_protocol_from)
+        shared.askers = Networks(smtp.etrn_from)
         shared.connections.most = smtp.max_connections
         shared.connections.most_per_client = smtp.max_connections_per_client
         shared.memory.limit = smtp.memory
@@ -98,6 +101,7 @@ class Edge:
             self._rounds.cancel()
         for server in self._servers:
             server.close()
+        self._shared.etrn.close()
         sessions = self._shared.sessions
         for session in list(sessions):
             session.leave()

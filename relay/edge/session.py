@@ -28,6 +28,9 @@ from relay.mail import Client, Recipient, Reply
 from relay.queue.content import UPLOAD_ABOVE
 from relay.queue.model import Incoming
 
+OFFERS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "DSN", "ETRN")
+"""What EHLO says beside what depends on settings (RFC 6152, 6531, 2920, 3030, 3461, 1985)."""
+
 _UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 6531 section 4.3
 _BYE = Reply(221, "2.0.0", "Bye")
 
@@ -57,13 +60,11 @@ class Session(Entrance):
 
     async def smtp_EHLO(self, hostname: str) -> None:
         await self._hello(hostname, "ESMTPS" if self.encrypted else "ESMTP")
-        starttls = "250-STARTTLS\r\n" if self.shared.tls is not None and not self.encrypted else ""
-        self.say(
-            (
-                f"250-{self.shared.hostname}\r\n250-SIZE {self.shared.smtp.max_message_size}\r\n250-8BITMIME\r\n"
-                f"250-SMTPUTF8\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n"
-            ).encode()
-        )
+        offers = [f"SIZE {self.shared.smtp.max_message_size}", *OFFERS]
+        if self.shared.tls is not None and not self.encrypted:
+            offers.insert(1, "STARTTLS")
+        lines = [f"250-{line}\r\n" for line in (self.shared.hostname, *offers)]
+        self.say("".join([*lines, "250 ENHANCEDSTATUSCODES\r\n"]).encode())
 
     async def smtp_STARTTLS(self, arg: str) -> None:
         if arg:
@@ -138,6 +139,13 @@ class Session(Entrance):
         await self.reset()
         self.say(b"250 2.0.0 Ok\r\n")
 
+    async def smtp_ETRN(self, arg: str) -> None:
+        if self.client is None:
+            raise Rejected(503, "5.5.1", "Say EHLO first")
+        if self.mail.begun:
+            raise Rejected(503, "5.5.1", "Not within a message")
+        self.say(refusals.line(await self.shared.etrn.ask(arg, self.ip, self.shared.askers)))
+
     async def smtp_VRFY(self, arg: str) -> None:
         self.say(b"252 2.0.0 Send a message and see\r\n")
 
@@ -157,6 +165,7 @@ class Session(Entrance):
         b"STARTTLS": smtp_STARTTLS,
         b"RSET": smtp_RSET,
         b"NOOP": Wire.smtp_NOOP,
+        b"ETRN": smtp_ETRN,
         b"VRFY": smtp_VRFY,
         b"HELP": smtp_HELP,
         b"QUIT": smtp_QUIT,

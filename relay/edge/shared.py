@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from relay.clock import Clock
 from relay.edge.admission import Admission
+from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
 from relay.networks import Networks
 from relay.queue.queue import Queue
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """``smtp``, ``proxies``, ``tls``: as they are now; None where STARTTLS isn't offered. ``counter``: numbers our
-    transactions."""
+    """``smtp``, ``proxies``, ``askers`` (by ETRN) and ``tls`` are as they are now; no ``tls``: STARTTLS isn't offered.
+    ``counter``: numbers our transactions."""
 
     smtp: Smtp
     hostname: str
@@ -32,7 +33,9 @@ class Shared:
     clock: Clock
     connections: Connections
     memory: Memory
+    etrn: Etrn
     proxies: Networks = field(default_factory=lambda: Networks(()))
+    askers: Networks = field(default_factory=lambda: Networks(()))
     tls: ssl.SSLContext | None = None
     sessions: set[Entrance] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)

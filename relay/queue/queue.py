@@ -82,6 +82,10 @@ class Queue:
         """Recipients queued and held for an appliance, and their messages' bytes; from memory."""
         return self._sums.appliance(appliance_id)
 
+    def domain_depth(self, domain: str) -> Depth:
+        """The same for a domain."""
+        return self._sums.domain(domain)
+
     def upload(self) -> Upload:
         """For content over 1 MiB: write it as it comes, hand it to accept(), abort() whatever came of it."""
 
@@ -180,6 +184,10 @@ class Queue:
     async def release(self, appliance_id: int, reason: Reason) -> int:
         """What is held for a reason is queued again; how many recipients."""
         return await self._in_slices(partial(slices.release, appliance_id, reason))
+
+    async def retry(self, appliance_id: int, domain: str) -> int:
+        """What is queued for a domain loses its retry times; how many recipients. Raises Deferred."""
+        return await self._in_slices(partial(slices.retry, appliance_id, domain))
 
     async def convert(self, appliance_id: int, from_reason: Reason, to_reason: Reason) -> int:
         """What is held for one reason is held for another; how many recipients."""

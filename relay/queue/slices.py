@@ -29,6 +29,13 @@ WHERE {HOT} AND appliance_id = ? AND state = ? AND id > ? ORDER BY id LIMIT {ROW
 """  # noqa: S608
 
 
+_DEFERRED = f"""
+SELECT id FROM recipients
+WHERE appliance_id = ? AND next_attempt_at IS NOT NULL AND domain = ? AND state = 'queued' AND id > ?
+ORDER BY id LIMIT {ROWS}
+"""  # noqa: S608
+
+
 def recount(appliance_id: int, outage_id: int, state: State, now: float, after: int) -> Callable[..., Slice]:
     """What waits in ``state`` is counted for an outage from now on, and loses the retry times of before."""
 
@@ -60,6 +67,18 @@ def convert(appliance_id: int, before: Reason, reason: Reason, now: float, after
         ]
 
     return _slice(appliance_id, State.HELD, after, now, changes)
+
+
+def retry(appliance_id: int, domain: str, now: float, after: int) -> Callable[..., Slice]:
+    """What is queued for a domain loses its retry times: it is due as soon as health allows."""
+
+    def work(connection: sqlite3.Connection, deltas: Deltas) -> Slice:
+        ids = [number for (number,) in connection.execute(_DEFERRED, (appliance_id, domain, after))]
+        due = [Change(number, (State.QUEUED,), State.QUEUED, now) for number in ids]
+        done = sum(sqlite.change(connection, due, deltas, now))
+        return done, ids[-1] if len(ids) == ROWS else None
+
+    return work
 
 
 def hold(ids: list[int], reply: str, now: float) -> Callable[[sqlite3.Connection, Deltas], int]:

@@ -21,6 +21,7 @@ from relay.appliances import facts, store
 from relay.appliances.directory import Directory
 from relay.appliances.facts import ContinuityFact, Health, HealthFact
 from relay.appliances.model import Appliance, Domain
+from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
 from relay.cluster.secret import secret
@@ -29,6 +30,7 @@ from relay.continuity.readiness import Prover
 from relay.continuity.store import Entry, list_history, proofs_of
 from relay.db import Database
 from relay.dns import Resolver
+from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
 from relay.mail import Client, Envelope, Recipient, Reply
 from relay.queue.ledger import Ledger, ledger
@@ -227,6 +229,14 @@ async def world(folder: Path, *, start: float = NIGHT, edge: bool = True, **chan
             Pulse(),
             Recipients(made.db, made.directory),
             made.clock,
+            Etrn(
+                made.directory,
+                Endpoints(Resolver(settings.dns, made.clock), settings.node),
+                made.queue,
+                Pulse(),
+                lambda numbers: None,
+                made.clock,
+            ),
             proof_key=key,
         )
         if edge:

@@ -21,11 +21,14 @@ from relay.appliances import store
 from relay.appliances.directory import Directory
 from relay.appliances.facts import HealthFact, set_health
 from relay.appliances.model import Domain
+from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
 from relay.cluster.lease import POSTMASTER
 from relay.cluster.secret import secret
 from relay.db import Database
+from relay.dns import Resolver
+from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
 from relay.queue.queue import Queue
 from relay.recipients import lists
@@ -212,7 +215,9 @@ async def house(
         await queue.start()
         stack.push_async_callback(queue.close)
         key = await db.run(secret) if key == b"" else key
-        edge = Edge(settings, directory, queue, pulse, recipients, clock, proof_key=key)
+        endpoints = Endpoints(Resolver(settings.dns, clock), settings.node)
+        etrn = Etrn(directory, endpoints, queue, pulse, lambda numbers: None, clock)
+        edge = Edge(settings, directory, queue, pulse, recipients, clock, etrn, proof_key=key)
         await edge.start()
         stack.push_async_callback(edge.close, 5.0)
         made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)
