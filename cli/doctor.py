@@ -42,8 +42,8 @@ START = "start it: 'relayctl serve', or 'systemctl start relay'"
 REMEDIES = {
     "dns": "mend the MX set as the evidence says; deploy/dns.md shows how it should look",
     "loop": "is port 25 open at the addresses that the DNS names, and do [node] mx_names and mx_addresses name them?",
-    "space": "make room on the disk, give it more of the quota with 'relayctl domain set {domain} --quota SIZE', "
-    "or drain what waits",
+    "space": "make room on the disk, give it more of the quota with 'relayctl domain set {domain} --quota SIZE' "
+    "or --quota-messages, or drain what waits",
     "expiry": "'relayctl domain set {domain} --lifetime 30d' saves what is queued already",
     "recipients": "'relayctl recipient import {domain} FILE' fills the list, "
     "'relayctl domain set {domain} --recipients any' does without",

@@ -23,7 +23,9 @@ from relay.mail import normalise_domain
 from relay.queue.ledger import ledger
 from relay.settings import parse_size
 
-COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "until")
+COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "quota_messages", "until")
+MOST_DIGITS = 9
+"""Of a number of messages: what the database's integers hold."""
 
 
 def domain_options(command: Any) -> Any:
@@ -38,6 +40,7 @@ def domain_options(command: Any) -> Any:
             ),
             click.option("--lifetime", metavar="TIME", help="How long a message may wait, such as 14d."),
             click.option("--quota", metavar="SIZE", help="How much may wait, such as 10GB."),
+            click.option("--quota-messages", metavar="N", help="How many messages may wait; 0 for any number."),
             click.option("--until", metavar="DATE", help="The last day of the Gold contract; 'none' for no end."),
         )
     ):
@@ -53,6 +56,7 @@ def domain_values(options: dict[str, Any]) -> dict[str, Any]:
         "when_up": WhenUp,
         "lifetime": parse_duration,
         "quota": parse_size,
+        "quota_messages": _number,
         "until": lambda text: None if text == "none" else date.fromisoformat(text),
     }
     values = {}
@@ -67,6 +71,12 @@ def domain_values(options: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise ValueError(f"{text!r} should be a number of messages, 0 for any number")
+    return int(text)
+
+
 def describe(domain: Domain, appliance: str) -> dict[str, Any]:
     """A domain as JSON."""
     return {
@@ -76,6 +86,7 @@ def describe(domain: Domain, appliance: str) -> dict[str, Any]:
         "when_up": str(domain.when_up),
         "lifetime_seconds": domain.lifetime,
         "quota_bytes": domain.quota,
+        "quota_messages": domain.quota_messages,
         "until": domain.until.isoformat() if domain.until else None,
         "created_at": at(domain.created_at),
     }
@@ -161,7 +172,11 @@ def show(operator: Operator, name: str) -> None:
         found = store.get_domain(connection, name)
         description = describe(found, _appliance_names(connection)[found.appliance_id])
     if not operator.out.facts(description):
-        shown = description | {"lifetime_seconds": span(found.lifetime), "quota_bytes": size(found.quota)}
+        shown = description | {
+            "lifetime_seconds": span(found.lifetime),
+            "quota_bytes": size(found.quota),
+            "quota_messages": found.quota_messages or "",
+        }
         pairs = (
             (key.replace("_seconds", "").replace("_bytes", "").replace("_", " "), value) for key, value in shown.items()
         )
@@ -195,13 +210,17 @@ def list_(operator: Operator) -> None:
                 str(one.recipients),
                 str(one.when_up),
                 span(one.lifetime),
-                size(one.quota),
+                _quota(one),
                 one.until,
             )
             for one in found
         ),
         empty="no Gold domains yet; 'relayctl domain add' adds one",
     )
+
+
+def _quota(one: Domain) -> str:
+    return f"{size(one.quota)}, {plural(one.quota_messages, 'message')}" if one.quota_messages else size(one.quota)
 
 
 @domain.command("remove")
@@ -301,5 +320,6 @@ def export(operator: Operator) -> None:
     writer.writerow(COLUMNS)
     for one in found:
         lifetime = f"{one.lifetime}s"
+        quotas = (one.quota, one.quota_messages)
         until = one.until.isoformat() if one.until else "none"
-        writer.writerow((one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, one.quota, until))
+        writer.writerow((one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, *quotas, until))

@@ -89,7 +89,8 @@ class Appliance:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A Gold domain. ``lifetime``: seconds a message may wait; ``quota``: bytes; ``until``: the contract's last day."""
+    """A Gold domain. ``lifetime``: seconds a message may wait; ``quota``: bytes that may, ``quota_messages``: messages
+    (0: any number); ``until``: the contract's last day."""
 
     id: int
     name: str
@@ -100,6 +101,7 @@ class Domain:
     quota: int
     until: date | None
     created_at: float
+    quota_messages: int = 0
 
     def contract_runs(self, now: float) -> bool:
         """True to the end of the contract's last day, in UTC."""

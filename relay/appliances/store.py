@@ -120,6 +120,7 @@ def add_domain(
     when_up: WhenUp = WhenUp.RELAY,
     lifetime: int = DEFAULT_LIFETIME,
     quota: int = DEFAULT_QUOTA,
+    quota_messages: int = 0,
     until: date | None = None,
 ) -> Domain:
     """Add one to an appliance. Raises Refused."""
@@ -131,7 +132,7 @@ def add_domain(
         raise Refused(f"{name!r} is not a full domain name")
     if find_domain(connection, name) is not None:
         raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
-    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now)
+    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now, quota_messages)
     number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
     assert number is not None  # noqa: S101
     raise_version(connection)

@@ -33,6 +33,7 @@ domains = Table(
     Column("when_up", String, nullable=False),
     Column("lifetime", Integer, nullable=False),
     Column("quota", Integer, nullable=False),
+    Column("quota_messages", Integer, nullable=False, server_default="0"),
     Column("until", String),
     Column("created_at", Float, nullable=False),
 )

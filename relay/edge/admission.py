@@ -22,6 +22,7 @@ from relay.edge.header import Header
 from relay.edge.parameters import MailParameters
 from relay.edge.received import ROOM
 from relay.errors import Deferred, EdgeError, Rejected
+from relay.queue.sums import Depth
 from relay.recipients.known import Recipients, Verdict
 from relay.settings import Node
 
@@ -30,7 +31,8 @@ from relay.settings import Node
 class Facts:
     """What decides about one recipient of a Gold domain.
 
-    ``proven_up``: the primary is up now, by probes that keep their schedule. ``waiting``: bytes here for the domain.
+    ``proven_up``: the primary is up now, by probes that keep their schedule. ``waiting``, ``messages``: bytes and
+    messages here for the domain.
     ``verdict``: whether the recipient exists, as far as the domain's policy asks.
     """
 
@@ -39,6 +41,7 @@ class Facts:
     proven_up: bool
     waiting: int
     verdict: Verdict
+    messages: int = 0
 
 
 def judge(facts: Facts, asked: MailParameters, now: float) -> EdgeError | None:
@@ -57,7 +60,8 @@ def judge(facts: Facts, asked: MailParameters, now: float) -> EdgeError | None:
         return Deferred(451, "4.3.0", "Who exists at this domain is not known yet, try again later")
     if domain.when_up is WhenUp.DEFER and facts.proven_up:
         return Deferred(451, "4.3.2", "The primary server is up, deliver there")
-    if facts.waiting + (asked.size or 0) > domain.quota:
+    full = domain.quota_messages and facts.messages >= domain.quota_messages
+    if full or facts.waiting + (asked.size or 0) > domain.quota:
         return Deferred(450, "4.2.2", "Too much mail is waiting for this domain, try again later")
     return None
 
@@ -68,7 +72,7 @@ def room(health: HealthFact) -> float:
 
 
 class Admission:
-    """``waiting``: bytes that wait for a domain; ``proof_key``: the cluster's secret behind loop proofs."""
+    """``waiting``: what waits for a domain; ``proof_key``: the cluster's secret behind loop proofs."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Admission:
         directory: Directory,
         pulse: Pulse,
         recipients: Recipients,
-        waiting: Callable[[str], int],
+        waiting: Callable[[str], Depth],
         clock: Clock,
         proof_key: bytes,
     ) -> None:
@@ -142,7 +146,7 @@ class Admission:
     def _own_postmaster(self) -> Domain:
         if not self._has_postmaster:
             raise Deferred(451, "4.3.5", "This server has no postmaster yet, try again later")
-        if self._waiting(self._hostname) > self.postmaster.quota:
+        if self._waiting(self._hostname).bytes > self.postmaster.quota:
             raise Deferred(450, "4.2.2", "Too much mail is waiting for the postmaster, try again later")
         return self.postmaster
 
@@ -152,4 +156,5 @@ class Admission:
         # RFC 5321 4.5.1: the postmaster of a domain exists.
         exists = local.lower() == "postmaster"
         verdict = Verdict.TAKEN if exists else self._recipients.verdict(domain, local)
-        return Facts(domain, health, proven_up, self._waiting(domain.name), verdict)
+        waiting = self._waiting(domain.name)
+        return Facts(domain, health, proven_up, waiting.bytes, verdict, waiting.messages)

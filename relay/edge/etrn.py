@@ -54,7 +54,7 @@ class Etrn:
         domains = [domain for domain in self._named(argument) if await self._may(client, domain, allowed)]
         if not domains:
             raise Deferred(459, "4.7.1", "Not for you: only the domain's own servers may ask for its mail")
-        waiting = sum(self._queue.domain_depth(domain.name).queued for domain in domains)
+        waiting = sum(self._queue.depth_of_domain(domain.name).queued for domain in domains)
         for domain in domains:
             self._begin(domain, client)
         if not waiting:

@@ -48,7 +48,7 @@ class Edge:
         proof_key: bytes,
     ) -> None:
         smtp, node = settings.smtp, settings.node
-        admission = Admission(node, directory, pulse, recipients, queue.bytes_waiting, clock, proof_key)
+        admission = Admission(node, directory, pulse, recipients, queue.depth_of_domain, clock, proof_key)
         connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
         self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory), etrn)
         self._servers: list[asyncio.Server] = []

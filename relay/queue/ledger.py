@@ -59,8 +59,8 @@ class Deltas:
     def __init__(self) -> None:
         self.ledger: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0] * len(COLUMNS))
         """(domain, outage) → COLUMNS"""
-        self.depths: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-        """(appliance, domain) → queued, held, bytes"""
+        self.depths: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        """(appliance, domain) → queued, held, bytes, messages"""
         self.arrivals: defaultdict[tuple[str, int], int] = defaultdict(int)
         """(domain, hour) → bytes"""
 
@@ -72,6 +72,7 @@ class Deltas:
         depth = self.depths[appliance_id, domain]
         depth[0] += recipients
         depth[2] += size
+        depth[3] += 1
         self.arrivals[domain, int(at // 3600)] += size
 
     def moved(self, appliance_id: int, domain: str, outage_id: int, before: str, after: str) -> None:
@@ -92,4 +93,6 @@ class Deltas:
 
     def removed(self, appliance_id: int, domain: str, size: int) -> None:
         """A message left that had recipients at this domain."""
-        self.depths[appliance_id, domain][2] -= size
+        depth = self.depths[appliance_id, domain]
+        depth[2] -= size
+        depth[3] -= 1

@@ -74,17 +74,13 @@ class Queue:
         if self._store.room <= 0:
             raise Deferred(452, "4.3.1", "no room left to store mail, try again later")
 
-    def bytes_waiting(self, domain: str) -> int:
-        """Bytes of the messages here that have recipients at a domain, for its quota."""
-        return self._sums.domain(domain).bytes
+    def depth_of_domain(self, domain: str) -> Depth:
+        """What is here for a domain, for its quotas; from memory."""
+        return self._sums.domain(domain)
 
     def depth(self, appliance_id: int) -> Depth:
         """Recipients queued and held for an appliance, and their messages' bytes; from memory."""
         return self._sums.appliance(appliance_id)
-
-    def domain_depth(self, domain: str) -> Depth:
-        """The same for a domain."""
-        return self._sums.domain(domain)
 
     def upload(self) -> Upload:
         """For content over 1 MiB: write it as it comes, hand it to accept(), abort() whatever came of it."""

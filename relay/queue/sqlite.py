@@ -305,7 +305,7 @@ def add_deltas(connection: sqlite3.Connection, node: str, deltas: Deltas) -> Non
         connection,
         "depths",
         ("appliance_id", "domain", "node"),
-        ("queued", "held", "bytes"),
+        ("queued", "held", "bytes", "messages"),
         [(appliance, domain, node, *sums) for (appliance, domain), sums in sorted(deltas.depths.items()) if any(sums)],
     )
     _upsert(

@@ -14,14 +14,18 @@ from relay.queue.ledger import Deltas
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Recipients queued and held, and the bytes of the messages that they belong to."""
+    """Recipients queued and held, and the bytes and the number of the messages that they belong to.
+
+    A message for two domains counts for both.
+    """
 
     queued: int = 0
     held: int = 0
     bytes: int = 0
+    messages: int = 0
 
-    def plus(self, queued: int, held: int, size: int) -> Depth:
-        return Depth(self.queued + queued, self.held + held, self.bytes + size)
+    def plus(self, queued: int, held: int, size: int, messages: int) -> Depth:
+        return Depth(self.queued + queued, self.held + held, self.bytes + size, self.messages + messages)
 
 
 _NOTHING = Depth()
@@ -53,7 +57,8 @@ class Sums:
         """Take the sums from the database."""
         appliances: dict[int, Depth] = {}
         domains: dict[str, Depth] = {}
-        query = "SELECT appliance_id, domain, sum(queued), sum(held), sum(bytes) FROM depths GROUP BY 1, 2"
+        sums = "sum(queued), sum(held), sum(bytes), sum(messages)"
+        query = f"SELECT appliance_id, domain, {sums} FROM depths GROUP BY 1, 2"  # noqa: S608
         for appliance_id, domain, *counts in connection.execute(query):
             appliances[appliance_id] = appliances.get(appliance_id, _NOTHING).plus(*counts)
             domains[domain] = domains.get(domain, _NOTHING).plus(*counts)

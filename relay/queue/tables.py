@@ -153,7 +153,7 @@ ledger = Table(
     PrimaryKeyConstraint("domain", "node", "outage_id"),
 )
 
-# What is here now, summed like the ledger: recipients queued and held, and the size of the messages they belong to.
+# What is here now, summed like the ledger: recipients queued and held, and the messages that they belong to.
 depths = Table(
     "depths",
     metadata,
@@ -163,6 +163,7 @@ depths = Table(
     Column("queued", Integer, nullable=False),
     Column("held", Integer, nullable=False),
     Column("bytes", Number, nullable=False),
+    Column("messages", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("appliance_id", "domain", "node"),
 )
 

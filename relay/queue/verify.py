@@ -22,13 +22,13 @@ SELECT domain, outage_id, sum(queued), sum(held) FROM (
 ) GROUP BY domain, outage_id HAVING sum(queued) <> 0 OR sum(held) <> 0
 """  # noqa: S608
 _DEPTHS = f"""
-SELECT appliance_id, domain, sum(queued), sum(held), sum(bytes) FROM (
-    SELECT appliance_id, domain, queued, held, bytes FROM depths
-    UNION ALL SELECT appliance_id, domain, -(state = 'queued'), -(state = 'held'), 0 FROM recipients WHERE {HOT}
-    UNION ALL SELECT appliance_id, domain, 0, 0, -size FROM (
+SELECT appliance_id, domain, sum(queued), sum(held), sum(bytes), sum(messages) FROM (
+    SELECT appliance_id, domain, queued, held, bytes, messages FROM depths
+    UNION ALL SELECT appliance_id, domain, -(state = 'queued'), -(state = 'held'), 0, 0 FROM recipients WHERE {HOT}
+    UNION ALL SELECT appliance_id, domain, 0, 0, -size, -1 FROM (
         SELECT DISTINCT m.id, m.appliance_id, r.domain, m.size
         FROM recipients AS r JOIN messages AS m ON m.id = r.message_id)
-) GROUP BY appliance_id, domain HAVING sum(queued) <> 0 OR sum(held) <> 0 OR sum(bytes) <> 0
+) GROUP BY appliance_id, domain HAVING sum(queued) <> 0 OR sum(held) <> 0 OR sum(bytes) <> 0 OR sum(messages) <> 0
 """  # noqa: S608
 _STRAYS = {
     "pieces of content belong to no message": f"""
@@ -55,10 +55,10 @@ def verify(connection: Connection) -> list[str]:
             found.append(f"ledger of {domain}, outage {outage_id}: accepted {accepted}, accounted for {sum(others)}")
     for domain, outage_id, queued, held in connection.execute(text(_COUNTED)):
         found.append(f"ledger of {domain}, outage {outage_id}: {queued:+} queued and {held:+} held against the rows")
-    for appliance_id, domain, queued, held, size in connection.execute(text(_DEPTHS)):
+    for appliance_id, domain, queued, held, size, messages in connection.execute(text(_DEPTHS)):
         found.append(
-            f"depth of {domain}, appliance {appliance_id}: {queued:+} queued, {held:+} held, {size:+} bytes"
-            " against the rows"
+            f"depth of {domain}, appliance {appliance_id}: {queued:+} queued, {held:+} held, {size:+} bytes,"
+            f" {messages:+} messages against the rows"
         )
     for words, query in _STRAYS.items():
         number = connection.execute(text(query)).scalar_one()

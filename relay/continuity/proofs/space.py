@@ -27,12 +27,13 @@ FLOOR = 0.01
 @dataclass(frozen=True, slots=True)
 class Room:
     """What there is, in bytes: free on the disk, and for each domain its (quota, what waits). Rates in bytes an hour:
-    the appliance's own, and ``node_rate``, what the whole node gets now."""
+    the appliance's own, and ``node_rate``, what the whole node gets now. ``messages``: quotas that count those."""
 
     disk_free: int
     quotas: tuple[tuple[int, int], ...]
     rates: Rates
     node_rate: int
+    messages: tuple[tuple[int, int], ...] = ()
 
 
 def horizon(appliance: Appliance, now: float) -> float:
@@ -48,7 +49,11 @@ def enough(room: Room, seconds: float) -> tuple[bool, str]:
     left = quota - sum(used for _, used in room.quotas)
     rate = max(room.rates.now, room.rates.busiest, int(quota * FLOOR), 1)
     disk_hours = room.disk_free / max(rate, room.node_rate)
-    quota_hours = min(left / rate, *((limit - used) / max(limit * FLOOR, 1) for limit, used in room.quotas))
+    quota_hours = min(
+        left / rate,
+        *((limit - used) / max(limit * FLOOR, 1) for limit, used in room.quotas),
+        *((limit - used) / (limit * FLOOR) for limit, used in room.messages),
+    )
     found = f"at {_size(rate)} an hour the quota lasts {_hours(quota_hours)} and the disk {_hours(disk_hours)}"
     return min(disk_hours, quota_hours) >= hours, f"{found}; {_hours(hours)} are needed"
 
@@ -58,8 +63,10 @@ async def measure(
 ) -> Room:
     """What there is now; ``node_rate``: bytes an hour that come for the other appliances."""
     rates = await db.run(accept_rate, appliance.id, now)
-    quotas = tuple((domain.quota, queue.bytes_waiting(domain.name)) for domain in domains)
-    return Room(disk_free(db.path), quotas, rates, node_rate + rates.now)
+    waiting = [(domain, queue.depth_of_domain(domain.name)) for domain in domains]
+    quotas = tuple((domain.quota, depth.bytes) for domain, depth in waiting)
+    messages = tuple((domain.quota_messages, depth.messages) for domain, depth in waiting if domain.quota_messages)
+    return Room(disk_free(db.path), quotas, rates, node_rate + rates.now, messages)
 
 
 def _size(count: float) -> str:

@@ -238,6 +238,14 @@ def test_a_name_that_nobody_has_is_one_line(relayctl: Relayctl, command: list[st
         (["domain", "add", "a.example", "--primary", "mx", "--primary", "h"], "--primary mx can't be mixed"),
         (["domain", "add", "a.example", "--appliance", "acme", "--lifetime", "1y"], "--lifetime: '1y' should be"),
         (["domain", "add", "a.example", "--appliance", "acme", "--quota", "big"], "--quota: should be a size"),
+        (
+            ["domain", "add", "a.example", "--appliance", "acme", "--quota-messages", "-1"],
+            "--quota-messages: '-1' should",
+        ),
+        (
+            ["domain", "add", "a.example", "--appliance", "acme", "--quota-messages", "1k"],
+            "--quota-messages: '1k' should",
+        ),
         (["domain", "add", "a.example", "--appliance", "acme", "--until", "2026-02-30"], "--until: should be a day"),
         (["domain", "add", "a.example", "--appliance", "acme", "--timezone", "UTC"], "is the appliance's"),
         (["appliance", "add", "acme", "--primary", "192.0.2.25"], "appliance acme exists already"),

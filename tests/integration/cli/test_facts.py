@@ -141,6 +141,36 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     assert relayctl.json("db", "check") == {"ok": True, "faults": []}
 
 
+TWO_MESSAGES = """
+INSERT INTO content VALUES (1 * 65536, 0, x'00'), (2 * 65536, 0, x'00');
+INSERT INTO messages VALUES
+    (1, 1, 1, 0, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP'),
+    (2, 1, 2, 0, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP');
+INSERT INTO recipients VALUES
+    (1 * 65536, 1, 1, 'acme.example', 'x@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
+    (1 * 65536 + 1, 1, 1, 'acme.example', 'y@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
+    (2 * 65536, 2, 1, 'acme.example', 'x@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
+    (2 * 65536 + 1, 2, 1, 'acme.test', 'x@acme.test', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0);
+INSERT INTO depths VALUES
+    (1, 'acme.example', 'one', 4, 0, 3), (1, 'acme.example', 'two', -1, 0, -1), (1, 'acme.test', 'two', 1, 0, 1);
+INSERT INTO ledger VALUES
+    ('acme.example', 'one', 0, 3, 0, 0, 0, 0, 3, 0), ('acme.test', 'two', 0, 1, 0, 0, 0, 0, 1, 0);
+"""
+
+
+def test_what_waits_in_an_older_database_is_counted(tmp_path: Path) -> None:
+    """A database from before messages were counted has its sums after the upgrade, and passes its check."""
+    folder = tmp_path / "older"
+    folder.mkdir()
+    (folder / "relay.toml").write_text(SETTINGS)
+    _made_by_an_older_program(folder / "relay.db", "0007_delivery")
+    with closing(sqlite3.connect(folder / "relay.db")) as raw:
+        raw.executescript(TWO_MESSAGES)
+    relayctl = Relayctl(folder)
+    relayctl.does("db", "upgrade")
+    assert relayctl.json("db", "check") == {"ok": True, "faults": []}
+
+
 def _made_by_an_older_program(path: Path, revision: str) -> None:
     """A database as the program was when ``revision`` was its last."""
     with closing(sqlite3.connect(path)) as raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,18 @@ def test_an_appliance_is_kept_as_it_was_entered(relayctl: Relayctl) -> None:
 def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Relayctl) -> None:
     """The long way and the short one; what isn't said has the defaults."""
     _add_acme(relayctl)
-    options = ["--recipients", "listed", "--when-up", "defer", "--lifetime", "30d", "--quota", "5GB"]
+    options = [
+        "--recipients",
+        "listed",
+        "--when-up",
+        "defer",
+        "--lifetime",
+        "30d",
+        "--quota",
+        "5GB",
+        "--quota-messages",
+        "5000",
+    ]
     added = relayctl.json("domain", "add", "ACME.Example.", "--appliance", "acme", *options, "--until", "2030-12-31")
     assert {key: value for key, value in added.items() if key != "created_at"} == {
         "domain": "acme.example",
@@ -61,6 +73,7 @@ def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Rela
         "when_up": "defer",
         "lifetime_seconds": 30 * 86400,
         "quota_bytes": 5_000_000_000,
+        "quota_messages": 5000,
         "until": "2030-12-31",
     }
     said = relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25", "--activation", "manual")
@@ -70,7 +83,10 @@ def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Rela
     assert relayctl.json("appliance", "show", "gold.example")["activation"] == "manual"
     assert relayctl.json("domain", "set", "acme.example", "--until", "none")["until"] is None
     shown = relayctl.does("domain", "show", "acme.example")
-    assert "lifetime    30d" in shown and "quota       5.0 GB" in shown
+    assert re.search(r"lifetime +30d\n", shown) and re.search(r"quota +5\.0 GB\n", shown)
+    assert re.search(r"quota messages +5000\n", shown)
+    assert "5.0 GB, 5 000 messages" in relayctl.does("domain", "list")
+    assert relayctl.json("domain", "set", "acme.example", "--quota-messages", "0")["quota_messages"] == 0
     assert [one["domain"] for one in relayctl.json("domain", "list")] == ["acme.example", "gold.example"]
 
 
@@ -100,10 +116,12 @@ def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: P
     """What comes out goes in; a dry run says the same and does nothing."""
     _add_acme(relayctl)
     relayctl.does("domain", "add", "a.example", "--appliance", "acme", "--until", "2030-12-31")
-    relayctl.does("domain", "add", "b.example", "--appliance", "acme", "--quota", "123", "--recipients", "listed")
+    relayctl.does(
+        "domain", "add", "b.example", "--appliance", "acme", "--quota-messages", "123", "--recipients", "listed"
+    )
     before = relayctl.json("domain", "list")
     exported = relayctl.does("domain", "export")
-    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,2030-12-31"
+    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,0,2030-12-31"
     relayctl.does("domain", "remove", "b.example")
     file = tmp_path / "domains.csv"
     file.write_text(exported)

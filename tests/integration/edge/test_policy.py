@@ -9,6 +9,9 @@ import pytest
 from relay.appliances import proofs
 from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import RecipientPolicy, WhenUp
+from relay.mail import Reply
+from relay.queue.model import Outcome
+from relay.queue.states import State
 from relay.recipients import lists
 from tests.integration.edge.house import Client, house
 
@@ -78,6 +81,23 @@ async def test_a_full_quota_leaves_other_domains_alone(tmp_path: Path) -> None:
                 await client.ask(b"x" * 10_000 + b"\r\n.\r\n")
         assert replies == ["250 2.1.5"] * 5 + ["450 4.2.2"] * 3
         assert await rcpt(client, "a@gold.example") == "250 2.1.5"
+
+
+async def test_a_quota_of_messages_is_full_when_so_many_wait(tmp_path: Path) -> None:
+    """However small they are; the next sender is put off until one has gone home."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        domain = await relay.add_domain("little.example", quota_messages=2)
+        for _ in range(2):
+            assert (await client.mail(b"x", recipient="a@little.example")).startswith("250 ")
+        assert await rcpt(client, "a@little.example") == "450 4.2.2"
+        assert await rcpt(client, "postmaster@little.example") == "450 4.2.2"
+        assert await rcpt(client, "a@gold.example") == "250 2.1.5"
+        oldest = (await relay.queue.due(domain.appliance_id, relay.clock.now()))[0]
+        done = Reply(250, "2.0.0", "taken")
+        await relay.queue.record(
+            [Outcome(oldest.id, one.id, State.DELIVERED, done, relay.clock.now()) for one in oldest.recipients]
+        )
+        assert await rcpt(client, "a@little.example") == "250 2.1.5"
 
 
 async def test_a_message_for_two_appliances_is_two_messages(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from relay.appliances import store
 from relay.errors import Deferred, NotFound
 from relay.mail import Client, Recipient
 from relay.queue.model import Due
+from relay.queue.sums import Depth
 from tests.integration.queue.material import CONTENT, NOW, RECEIVED, house, outcomes
 from tests.support.waiting import eventually
 
@@ -163,14 +164,19 @@ async def test_more_recipients_than_a_message_can_number(tmp_path: Path) -> None
         assert home.rows("content") == 1
 
 
-async def test_bytes_waiting_follow_what_comes_and_goes(tmp_path: Path) -> None:
+async def test_what_waits_for_a_domain_follows_what_comes_and_goes(tmp_path: Path) -> None:
     """A message counts once for each domain that it has recipients at, until it has left."""
     async with house(tmp_path) as home:
         await home.accept("a@acme.example", "b@acme.example", "c@acme.test")
-        assert home.queue.bytes_waiting("acme.example") == home.queue.bytes_waiting("acme.test") == len(CONTENT)
-        assert home.queue.bytes_waiting("bolt.example") == 0
-        (message,) = await home.due()
-        await home.queue.record(outcomes([message])[:2])
-        assert home.queue.bytes_waiting("acme.example") == len(CONTENT)  # it is still here, for c@acme.test
-        await home.queue.record(outcomes([message]))
-        assert home.queue.bytes_waiting("acme.example") == home.queue.bytes_waiting("acme.test") == 0
+        await home.accept("a@acme.example")
+        depth = home.queue.depth_of_domain
+        assert depth("acme.example") == Depth(queued=3, bytes=2 * len(CONTENT), messages=2)
+        assert depth("acme.test") == Depth(queued=1, bytes=len(CONTENT), messages=1)
+        assert depth("bolt.example") == Depth()
+        first, second = await home.due()
+        await home.queue.record(outcomes([first])[:2])
+        # It is still here, for c@acme.test.
+        assert depth("acme.example") == Depth(queued=1, bytes=2 * len(CONTENT), messages=2)
+        await home.queue.record(outcomes([first, second]))
+        assert depth("acme.example") == depth("acme.test") == Depth()
+        assert home.problems() == []

@@ -133,7 +133,7 @@ async def test_dropped_mail_leaves_its_trace(tmp_path: Path) -> None:
         assert (ledger.dropped, ledger.queued, ledger.held) == (1103, 0, 0)
         assert home.rows("messages") == 2
         assert home.problems() == []
-        await eventually(lambda: home.queue.bytes_waiting("acme.example") == 0)
+        await eventually(lambda: home.queue.depth_of_domain("acme.example").bytes == 0)
 
 
 async def test_operators_wake_the_owner(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ async def test_a_proof_is_committed_read_back_and_removed(tmp_path: Path) -> Non
     async with house(tmp_path) as home:
         await home.queue.prove_write("acme.example", "nonce", RECEIVED + CONTENT)
         assert await home.due() == []
-        assert home.queue.depth(home.acme).bytes == home.queue.bytes_waiting("acme.example") == 0
+        assert home.queue.depth(home.acme).bytes == home.queue.depth_of_domain("acme.example").bytes == 0
         assert home.ledger().accepted == 0
         assert await home.queue.consume_proof("nonce") == RECEIVED + CONTENT
         assert await home.queue.consume_proof("nonce") is None

@@ -16,6 +16,7 @@ from tests.integration.queue.material import house
         ("UPDATE ledger SET accepted = accepted + 1", "accepted 2, accounted for 1"),
         ("UPDATE ledger SET queued = queued + 1, accepted = accepted + 1", r"\+1 queued and \+0 held"),
         ("UPDATE depths SET bytes = bytes - 7", "-7 bytes"),
+        ("UPDATE depths SET messages = messages + 2", r"\+2 messages against the rows"),
         ("DELETE FROM content", "1 messages have lost their content"),
         ("INSERT INTO content VALUES (99 * 65536, 0, x'00')", "1 pieces of content belong to no message"),
         ("DELETE FROM messages", "1 recipients belong to no message"),

@@ -44,6 +44,9 @@ def test_it_has_to_last_until_the_next_opening_hour(hours: str, now: str, needed
         (Room(100 * GB, ((10 * GB, 9 * GB),), Rates(0, 0), 0), False),
         (Room(100 * GB, ((10 * GB, 0), (GB, GB)), Rates(0, 0), 0), False),
         (Room(100 * GB, ((0, 0),), Rates(0, 0), 0), False),
+        # A quota of messages counts like one of bytes.
+        (Room(100 * GB, ((10 * GB, 0),), Rates(0, 0), 0, ((50, 10),)), True),
+        (Room(100 * GB, ((10 * GB, 0),), Rates(0, 0), 0, ((50, 0), (50, 45))), False),
     ],
 )
 def test_room_for_twelve_hours(room: Room, ok: bool) -> None:

@@ -53,6 +53,13 @@ def test_a_full_quota_defers(waiting: int, size: int | None, expected: str) -> N
     assert reply(replace(FACTS, waiting=waiting), MailParameters(size)) == expected
 
 
+@pytest.mark.parametrize(("most", "messages", "expected"), [(0, 10**6, ""), (5, 4, ""), (5, 5, "450 4.2.2")])
+def test_a_quota_may_count_messages_too(most: int, messages: int, expected: str) -> None:
+    """As many may wait as were said, however small they are; 0 is any number."""
+    facts = replace(FACTS, domain=replace(DOMAIN, quota_messages=most), messages=messages)
+    assert reply(facts) == expected
+
+
 @pytest.mark.parametrize(
     ("when_up", "proven_up", "expected"),
     [
