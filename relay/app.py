@@ -75,7 +75,12 @@ class App:
         self.recipients = Recipients(self.db, self.directory)
         self.node = Node(self.db, self.clock, settings.node, (), VERSION, self.directory)
         self.wake = Wake(self.db, self.directory, self.node.owns)
-        self.queue = Queue(self.db, self.clock, settings.node.name, on_accept=self.wake.notify)
+        self.queue = Queue(
+            self.db,
+            self.clock,
+            settings.node.name,
+            on_accept=self.wake.notify,
+        )
         self.watcher = Watcher(
             settings.watch,
             self.directory,
@@ -141,6 +146,7 @@ class App:
         kept = [name for name in RESTART_ONLY if getattr(settings, name) != getattr(self.settings, name)]
         if settings.smtp.listen != self.settings.smtp.listen:
             kept.append("smtp listen")
+        self.edge.reconfigure_limits(settings.limits)
         self.watcher.reconfigure(settings.watch)
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)
@@ -174,7 +180,15 @@ class App:
         key = await self.db.run(secret)
         etrn = Etrn(self.directory, self.endpoints, self.queue, self.pulse, self.wake.notify, self.clock)
         self.edge = Edge(
-            self.settings, self.directory, self.queue, self.pulse, self.recipients, self.clock, etrn, proof_key=key
+            self.settings,
+            self.directory,
+            self.queue,
+            self.pulse,
+            self.recipients,
+            self.clock,
+            etrn,
+            proof_key=key,
+            resolver=self.resolver,
         )
         prover = Prover(self.settings, self.db, self.queue, self.resolver, self.clock, key, lambda: self.edge.listeners)
         self.controller = Controller(

@@ -68,10 +68,14 @@ class StartFailed(RelayError):
 
 
 class EdgeError(RelayError):
-    """What the edge refuses, with the reply that the client is given."""
+    """What the edge refuses, with the reply that the client is given.
 
-    def __init__(self, code: int, enhanced: str, text: str) -> None:
+    ``reason``: the word for it in log and metrics, where the reply's codes don't say enough.
+    """
+
+    def __init__(self, code: int, enhanced: str, text: str, reason: str = "") -> None:
         self.reply = Reply(code, enhanced, text)
+        self.reason = reason
         super().__init__(str(self.reply))
 
 

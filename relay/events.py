@@ -170,6 +170,19 @@ def asked_for(domain: str, client: str) -> None:
     _log.info("asked for its mail", domain=domain, client=client)
 
 
+_blocklists = _counter("dnsbl_lookups_total", "Addresses asked of lists, by what came of it", "zone", "result")
+
+
+def blocklist_asked(zone: str, result: str) -> None:
+    """``result``: clear, listed, refused, failed; without a zone late or busy: taken before there was an answer."""
+    _blocklists.labels(zone, result).inc()
+
+
+def blocklist_left_alone(zone: str, reason: str) -> None:
+    """A list gives no answers, or none for us: for a while nobody is kept away by it."""
+    _log.warning("block list is left alone", zone=zone, reason=reason)
+
+
 # --- the queue --------------------------------------------------------------------------------------------------------
 
 _batch = Histogram("relay_commit_seconds", "Time of one commit of the writer", registry=registry)

@@ -6,6 +6,7 @@ what it should be, as a :class:`relay.errors.SettingsError` of one line. Nothing
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -67,9 +68,35 @@ def _zone(name: str) -> str:
     return name
 
 
-Network = Annotated[str, AfterValidator(parse_network)]
+def parse_blocklist(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """``zone`` or ``zone=127.0.0.2,127.0.0.4-8`` as the zone and the answers that count, each as the numbers of a first
+    and a last address; none where all do. ValueError where it is neither."""
+    zone, equals, answers = text.strip().lower().partition("=")
+    zone = zone.rstrip(".")
+    wrong = f"{text!r} should be a zone, or zone=127.0.0.2,127.0.0.4-8 with the answers that count"
+    if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", zone):
+        raise ValueError(wrong)
+    ranges = []
+    for answer in answers.split(",") if equals else ():
+        first, _, last = answer.strip().partition("-")
+        try:
+            lowest = ipaddress.IPv4Address(first)
+            highest = ipaddress.IPv4Address(f"{first.rpartition('.')[0]}.{last}") if last else lowest
+        except ValueError:
+            raise ValueError(wrong) from None
+        ranges.append((int(lowest), int(highest)))
+    return zone, tuple(ranges)
+
+
+def _blocklist(text: str) -> str:
+    parse_blocklist(text)
+    return text
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Listen = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(parse_network)]
+Blocklist = Annotated[str, AfterValidator(_blocklist)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -118,6 +145,28 @@ class Smtp(Section):
     tls_sni: list[TlsPair] = []
     proxy_protocol_from: list[Network] = []
     etrn_from: list[Network] = []
+
+
+class Limits(Section):
+    """What strangers may ask for; *Limits* in deploy/runbook.md tells more.
+
+    ``client_messages``, ``client_recipients``, ``domain_messages``, ``domain_recipients``: a minute; 0: any number.
+    ``domain_connections``: sessions at a time with mail for one domain; 0: as many as leave the others a fair share.
+    ``client_errors``: commands refused for good in a session. ``exempt``: networks that rates, ``greet_wait`` and
+    ``dnsbl`` don't apply to. ``greet_wait``: seconds before the banner of a client that isn't known; 0: none.
+    ``dnsbl``: zones, as zone or zone=127.0.0.2,127.0.0.4-8. ``min_disk_free``: bytes; never less than is reserved.
+    """
+
+    client_messages: int = Field(default=0, ge=0)
+    client_recipients: int = Field(default=0, ge=0)
+    domain_messages: int = Field(default=0, ge=0)
+    domain_recipients: int = Field(default=0, ge=0)
+    domain_connections: int = Field(default=0, ge=0)
+    client_errors: int = Field(default=20, ge=1)
+    exempt: list[Network] = []
+    greet_wait: float = Field(default=0.2, ge=0, le=30)
+    dnsbl: list[Blocklist] = []
+    min_disk_free: Size = 0
 
 
 class Watch(Section):
@@ -182,6 +231,7 @@ class Settings(BaseSettings):
 
     node: Node = Field(default_factory=Node)
     smtp: Smtp = Smtp()
+    limits: Limits = Limits()
     watch: Watch = Watch()
     continuity: Continuity = Continuity()
     support: Support = Support()

@@ -11,7 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from relay.edge import proxy, refusals
+from relay.edge.greeting import EARLY
 from relay.edge.patience import Patience
+from relay.edge.visitor import Visitor
 from relay.edge.wire import Ending, Wire
 from relay.errors import Deferred
 from relay.networks import plain
@@ -24,14 +26,17 @@ PROXY_TIMEOUT = 10.0
 
 
 class Entrance(Wire):
-    """A session up to its greeting. ``ip``, ``port``: the client's."""
+    """A session up to its greeting. ``ip``, ``port``: the client's, which is counted once it is ``admitted``."""
 
     def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.clock, f"220 {shared.hostname} ESMTP\r\n".encode(), shared.smtp.timeout)
+        greeting = f"220 {shared.hostname} ESMTP\r\n".encode()
+        super().__init__(shared.clock, greeting, shared.smtp.timeout, shared.visitors.limits.client_errors)
         self.shared = shared
         self.ip = ""
         self.port = 0
-        self._proxied = self._admitted = False
+        self.visitor: Visitor
+        """Known once the client is let in."""
+        self._proxied = self.admitted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername") or ("", 0)
@@ -41,7 +46,7 @@ class Entrance(Wire):
             try:
                 self._admit()
             except Ending as refused:
-                self.note(refused.reply, b"")
+                self.note(refused.reply, b"", refused.reason)
                 link = cast(asyncio.Transport, transport)
                 link.write(refusals.line(refused.reply))
                 link.close()
@@ -53,10 +58,12 @@ class Entrance(Wire):
         if self._proxied:
             await self._hear_proxy()
             self._admit()
+        if self.visitor.greet_after and (said := await self.silence(self.visitor.greet_after)):
+            raise Ending(EARLY, "early-talker", said)
 
     def closed(self) -> None:
         self.shared.leave(self)
-        if self._admitted:
+        if self.admitted:
             self.shared.connections.release(self.ip)
 
     def _admit(self) -> None:
@@ -64,12 +71,14 @@ class Entrance(Wire):
         try:
             self.shared.connections.admit(self.ip)
         except Deferred as refusal:
-            raise Ending(refusal.reply) from None
-        self._admitted = True
+            raise Ending(refusal.reply, refusal.reason) from None
+        self.admitted = True
+        self.visitor = Visitor(self.shared.visitors, self.ip)
 
     async def _hear_proxy(self) -> None:
         """The header with which a load balancer says who the client is. Raises Gone, Ending."""
-        self.patience = Patience(min(self.shared.smtp.timeout, PROXY_TIMEOUT), self.clock.monotonic())
+        usual = self.patience
+        self.patience = Patience(min(self.shared.smtp.timeout, PROXY_TIMEOUT), 1, self.clock.monotonic())
         try:
             while (header := proxy.parse(self.lines.head(proxy.V2_LIMIT))) is None:
                 await self.more()
@@ -78,4 +87,4 @@ class Entrance(Wire):
         self.lines.skip(header.size)
         if header.ip:
             self.ip, self.port = plain(header.ip), header.port
-        self.patience = Patience(self.shared.smtp.timeout, self.clock.monotonic())
+        self.patience = usual

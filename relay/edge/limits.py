@@ -1,4 +1,4 @@
-"""What one node lets in at a time: sessions in all and for each client, and bytes that are held in memory.
+"""What one node lets in at a time: sessions in all, for each client and each domain, and bytes held in memory.
 
 Counters, nothing else: a refusal says so and changes nothing, and what was let in must be given back.
 """
@@ -11,8 +11,13 @@ from collections import Counter
 from relay.errors import Deferred
 
 
+def client_of(ip: str) -> str:
+    """Who has an address: an IPv4 address stands for itself, an IPv6 one for the 64 bits that one host has whole."""
+    return ip if ":" not in ip else str(ipaddress.ip_network((ip.partition("%")[0], 64), strict=False))
+
+
 class Connections:
-    """Sessions that are open. A client is an IPv4 address or an IPv6 network of 64 bits, which one host has whole."""
+    """Sessions that are open, by client (:func:`client_of`)."""
 
     def __init__(self, most: int, most_per_client: int) -> None:
         self.most = most
@@ -28,18 +33,51 @@ class Connections:
         """Let one more session in. Raises Deferred, 421 both."""
         if self._open >= self.most:
             raise Deferred(421, "4.3.2", "Too many connections, try again later")
-        client = _client(ip)
+        client = client_of(ip)
         if self.clients[client] >= self.most_per_client:
             raise Deferred(421, "4.7.0", "Too many connections from you, try again later")
         self._open += 1
         self.clients[client] += 1
 
     def release(self, ip: str) -> None:
-        client = _client(ip)
+        client = client_of(ip)
         self._open -= 1
         self.clients[client] -= 1
         if not self.clients[client]:
             del self.clients[client]
+
+
+class Shares:
+    """Sessions that have mail under way, by domain, of the ``connections`` that there may be in all.
+
+    ``most``: for one domain; 0: no more than are left that no domain has. So one domain gets half of them, and of three
+    that are flooded each a quarter, with a quarter left for the others; and each may have one in any case. A domain
+    that is the only one has nobody to leave any to.
+    """
+
+    def __init__(self, most: int, connections: int) -> None:
+        self.most = most
+        self.connections = connections
+        self.domains: Counter[str] = Counter()
+        """Sessions by domain; one without any isn't in it."""
+        self._held = 0
+
+    def enter(self, domain: str, *, alone: bool) -> bool:
+        """Count one more session for a domain, if it may have it. ``alone``: there is no other domain."""
+        most: float = self.most
+        if not most:
+            most = float("inf") if alone else max(1, self.connections - self._held)
+        if self.domains[domain] >= most:
+            return False
+        self.domains[domain] += 1
+        self._held += 1
+        return True
+
+    def leave(self, domain: str) -> None:
+        self._held -= 1
+        self.domains[domain] -= 1
+        if not self.domains[domain]:
+            del self.domains[domain]
 
 
 class Memory:
@@ -52,14 +90,10 @@ class Memory:
     def check(self, size: int) -> None:
         """Raises Deferred, 452, where ``size`` more bytes find no room."""
         if self.used + size > self.limit:
-            raise Deferred(452, "4.3.1", "Out of memory, try again later")
+            raise Deferred(452, "4.3.1", "Out of memory, try again later", "memory")
 
     def take(self, size: int) -> None:
         """Count ``size`` more bytes, or less where it is negative. Raises Deferred, 452."""
         if size > 0:
             self.check(size)
         self.used += size
-
-
-def _client(ip: str) -> str:
-    return ip if ":" not in ip else str(ipaddress.ip_network((ip.partition("%")[0], 64), strict=False))

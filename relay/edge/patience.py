@@ -6,8 +6,6 @@ it takes; a session that gets nowhere ends in bounded time, however busy it look
 
 from __future__ import annotations
 
-MOST_ERRORS = 20
-"""Commands refused for good without a message in between."""
 MOST_JUNK = 100
 """Commands that lead nowhere (NOOP, RSET, another EHLO) without a message in between."""
 TIMEOUTS = 12
@@ -17,12 +15,14 @@ SLOWEST = 1024
 
 
 class Patience:
-    """With one client. ``timeout``: seconds for a command, or for more content."""
+    """With one client. ``timeout``: seconds for a command, or for more content; ``most_errors``: commands refused for
+    good without a message in between."""
 
-    __slots__ = ("_deadline", "_errors", "_junk", "_since", "_timeout")
+    __slots__ = ("_deadline", "_errors", "_junk", "_most_errors", "_since", "_timeout")
 
-    def __init__(self, timeout: float, now: float) -> None:
+    def __init__(self, timeout: float, most_errors: int, now: float) -> None:
         self._timeout = timeout
+        self._most_errors = most_errors
         self._since = now
         self.renew(now)
 
@@ -50,7 +50,7 @@ class Patience:
     @property
     def lost(self) -> bool:
         """Whether there were too many errors."""
-        return self._errors >= MOST_ERRORS
+        return self._errors >= self._most_errors
 
     def over(self, now: float) -> bool:
         """Whether a client that is waited for has taken too long."""

@@ -30,7 +30,8 @@ REASONS = {
     "552 5.3.4": "size",
     "554 5.4.6": "loop",
 }
-"""The word for a reply, as a label of the metrics; any other is ``syntax``."""
+"""The word for a reply, as a label of the metrics; any other is ``syntax``. A refusal may bring a word of its own:
+``client-rate``, ``domain-rate``, ``domain-connections``, ``early-talker``, ``dnsbl``, ``errors``, ``memory``."""
 
 DETAIL_LIMIT = 300
 
@@ -40,8 +41,9 @@ def line(reply: Reply) -> bytes:
     return f"{reply}\r\n".encode("ascii", "replace")
 
 
-def note(reply: Reply, client: str, domain: str, said: bytes, sender: str | None) -> None:
-    """A client was refused. ``domain``: the Gold domain that it is about; ``said``: the command; ``sender``: whose.
+def note(reply: Reply, client: str, domain: str, said: bytes, sender: str | None, reason: str = "") -> None:
+    """A client was refused. ``domain``: the Gold domain that it is about; ``said``: the command; ``sender``: whose;
+    ``reason``: the word for it, where REASONS doesn't have it.
 
     What strangers said is made safe to look at.
     """
@@ -49,6 +51,5 @@ def note(reply: Reply, client: str, domain: str, said: bytes, sender: str | None
     if sender is not None and said[:4].upper() != b"MAIL":
         detail += f" from <{sender[:DETAIL_LIMIT]}>"
     shown = "".join(character if character.isprintable() else "?" for character in detail)
-    events.refused(
-        REASONS.get(f"{reply.code} {reply.enhanced}", "syntax"), reply, client=client, domain=domain, detail=shown
-    )
+    word = reason or REASONS.get(f"{reply.code} {reply.enhanced}", "syntax")
+    events.refused(word, reply, client=client, domain=domain, detail=shown)

@@ -16,16 +16,18 @@ from relay import events
 from relay.appliances.directory import Directory
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
+from relay.dns import Resolver
 from relay.edge.admission import Admission
 from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
 from relay.edge.session import Session
 from relay.edge.shared import Shared
+from relay.edge.visitor import Visitors
 from relay.errors import StartFailed
 from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
-from relay.settings import Settings, Smtp, parse_address
+from relay.settings import Limits, Settings, Smtp, parse_address
 from relay.tls import listener_context
 
 BACKLOG = 1024
@@ -33,7 +35,8 @@ BACKLOG = 1024
 
 
 class Edge:
-    """All listeners of a node. ``proof_key``: the cluster's secret (relay.cluster.secret)."""
+    """All listeners of a node. ``proof_key``: the cluster's secret (relay.cluster.secret); ``resolver``: for [limits]
+    dnsbl."""
 
     def __init__(
         self,
@@ -46,11 +49,16 @@ class Edge:
         etrn: Etrn,
         *,
         proof_key: bytes,
+        resolver: Resolver,
     ) -> None:
         smtp, node = settings.smtp, settings.node
         admission = Admission(node, directory, pulse, recipients, queue.depth_of_domain, clock, proof_key)
         connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
-        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, Memory(smtp.memory), etrn)
+        visitors = Visitors(
+            settings.limits, smtp.max_connections, resolver, clock, lambda: len(directory.snapshot.domains)
+        )
+        memory = Memory(smtp.memory)
+        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, memory, visitors, etrn)
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 
@@ -94,6 +102,11 @@ class Edge:
         shared.connections.most = smtp.max_connections
         shared.connections.most_per_client = smtp.max_connections_per_client
         shared.memory.limit = smtp.memory
+        shared.visitors.reconfigure(shared.visitors.limits, smtp.max_connections)
+
+    def reconfigure_limits(self, limits: Limits) -> None:
+        """Take over other settings of [limits]; what counts in a session, its errors, from the next one on."""
+        self._shared.visitors.reconfigure(limits, self._shared.smtp.max_connections)
 
     async def close(self, grace: float) -> None:
         """Stop listening; end the sessions within ``grace`` seconds, those with a message on its way last."""
@@ -114,6 +127,7 @@ class Edge:
         await asyncio.sleep(0)
         for session in list(sessions):
             session.abort()  # the client doesn't take its last reply
+        self._shared.visitors.close()
         await self._shared.empty.wait()
 
     async def _listen(self, listen: str) -> asyncio.Server:

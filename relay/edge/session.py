@@ -32,6 +32,7 @@ OFFERS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "DSN", "ETRN")
 """What EHLO says beside what depends on settings (RFC 6152, 6531, 2920, 3030, 3461, 1985)."""
 
 _UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 6531 section 4.3
+_ABOUT_RECIPIENTS = (b"RCPT", b"DATA", b"BDAT")
 _BYE = Reply(221, "2.0.0", "Bye")
 
 
@@ -46,11 +47,11 @@ class Session(Entrance):
         self._sender: str | None = None  # of the present or the last transaction, and its last recipient: for the log
         self._recipient: Path | None = None
 
-    def note(self, reply: Reply, said: bytes) -> None:
+    def note(self, reply: Reply, said: bytes, reason: str = "") -> None:
         domain = ""
-        if self._recipient is not None and said[:4].upper() == b"RCPT":
+        if self._recipient is not None and said[:4].upper() in _ABOUT_RECIPIENTS:
             domain = self.shared.admission.known(self._recipient.domain)
-        refusals.note(reply, self.ip, domain, said, self._sender)
+        refusals.note(reply, self.ip, domain, said, self._sender, reason)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -92,6 +93,7 @@ class Session(Entrance):
             raise Rejected(552, "5.3.4", f"The message is larger than {self.shared.smtp.max_message_size} bytes")
         self.shared.queue.check()
         self.shared.memory.check(min(asked.size or 0, UPLOAD_ABOVE))
+        self.visitor.begins()
         self.mail.sender = self._sender = path.address
         self.mail.asked = asked
         self.say(b"250 2.1.0 Ok\r\n")
@@ -113,7 +115,10 @@ class Session(Entrance):
         if proof:
             mail.proof = path
         else:
-            mail.add(Recipient(path.address, *asked), admission.recipient(path, mail.asked))
+            await self.visitor.names(path)
+            domain = admission.recipient(path, mail.asked)
+            self.visitor.enters(domain.name, mail.count(domain) + 1)
+            mail.add(Recipient(path.address, *asked), domain)
         self.say(b"250 2.1.5 Ok\r\n")
 
     async def smtp_DATA(self, arg: str) -> None:
@@ -137,7 +142,7 @@ class Session(Entrance):
         if arg:
             raise Rejected(501, "5.5.4", "This command takes no argument")
         await self.reset()
-        self.say(b"250 2.0.0 Ok\r\n")
+        self.say(b"250 2.0.0 OK\r\n")
 
     async def smtp_ETRN(self, arg: str) -> None:
         if self.client is None:
@@ -175,6 +180,8 @@ class Session(Entrance):
 
     async def reset(self) -> None:
         mail, self.mail = self.mail, Transaction()
+        if self.admitted:
+            self.visitor.ends()
         if mail.intake is not None:
             await mail.intake.close(accepted=False)
 
@@ -230,6 +237,7 @@ class Session(Entrance):
             mail.envelope, client, now, received, taken.content, taken.size, header.message_id, mail.routes
         )
         numbers = await shared.queue.accept(incoming)
+        self.visitor.delivered(mail.routes)
         for number, recipients in zip(numbers, mail.counts(), strict=False):
             events.accepted(number, mail.sender, recipients, taken.size, self.ip)
         self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
@@ -238,6 +246,7 @@ class Session(Entrance):
         if not isinstance(taken.content, bytes):
             raise Rejected(552, "5.3.4", "A proof is a small message")
         await self.shared.queue.prove_write(path.domain, path.local.lower(), received + taken.content)
+        self.visitor.delivered(())
         self.say(b"250 2.0.0 Ok: proven\r\n")
 
 

@@ -13,6 +13,7 @@ from relay.clock import Clock
 from relay.edge.admission import Admission
 from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
+from relay.edge.visitor import Visitors
 from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.settings import Smtp
@@ -33,6 +34,7 @@ class Shared:
     clock: Clock
     connections: Connections
     memory: Memory
+    visitors: Visitors
     etrn: Etrn
     proxies: Networks = field(default_factory=lambda: Networks(()))
     askers: Networks = field(default_factory=lambda: Networks(()))

@@ -43,6 +43,11 @@ class Transaction:
             return Rejected(554, "5.5.1", "No valid recipients")
         return Rejected(503, "5.5.1", "RCPT comes first")
 
+    def count(self, domain: Domain) -> int:
+        """How many recipients a domain has."""
+        route = self._routes.get((domain.appliance_id, domain.name))
+        return len(route[1]) if route is not None else 0
+
     @property
     def domains(self) -> list[Domain]:
         return [domain for domain, _ in self._routes.values()]

@@ -45,24 +45,25 @@ class Gone(Exception):
 
 
 class Ending(Exception):
-    """The session ends with this reply."""
+    """The session ends with this reply; ``said``: what it answers; ``reason``: as an EdgeError's."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, reason: str = "", said: bytes = b"") -> None:
         super().__init__(str(reply))
         self.reply = reply
-        self.said = b""
-        """The command that led to it, empty where there was none."""
+        self.reason = reason
+        self.said = said
 
 
 class Wire(SMTP):
     """One session: transport's protocol and task in one. Subclasses say what the commands do.
 
-    ``commands``: the method for each verb that is served. ``greeting``: the banner. ``timeout``: seconds.
+    ``commands``: the method for each verb that is served. ``greeting``: the banner. ``timeout``: seconds;
+    ``most_errors``: commands refused for good.
     """
 
     commands: ClassVar[Mapping[bytes, Callable[[Any, str], Awaitable[None]]]]
 
-    def __init__(self, clock: Clock, greeting: bytes, timeout: float) -> None:
+    def __init__(self, clock: Clock, greeting: bytes, timeout: float, most_errors: int) -> None:
         # Not SMTP's own: that inspects every method anew for each session.
         self.loop = asyncio.get_running_loop()
         self.clock = clock
@@ -71,7 +72,7 @@ class Wire(SMTP):
         self.task: asyncio.Task[None]
         self._greeting = greeting
         self._timeout = timeout
-        self.patience = Patience(timeout, clock.monotonic())
+        self.patience = Patience(timeout, most_errors, clock.monotonic())
         self.lines = Lines()
         self._output = b""
         self._waiter: asyncio.Future[None] | None = None
@@ -191,8 +192,8 @@ class Wire(SMTP):
     def closed(self) -> None:
         """The session is over and its connection closed; called once."""
 
-    def note(self, reply: Reply, said: bytes) -> None:
-        """The client was refused; ``said``: its command, empty where there was none."""
+    def note(self, reply: Reply, said: bytes, reason: str = "") -> None:
+        """The client was refused; ``said``: its command, empty where there was none; ``reason``: as an EdgeError's."""
 
     async def reset(self) -> None:
         """Forget the transaction."""
@@ -208,7 +209,7 @@ class Wire(SMTP):
         except Ending as ending:
             self.say(line(ending.reply))
             if not ending.reply.positive:
-                self.note(ending.reply, ending.said)
+                self.note(ending.reply, ending.said, ending.reason)
         except asyncio.CancelledError:
             self.say(line(STOPPED))
             raise
@@ -227,6 +228,21 @@ class Wire(SMTP):
         self.link.close()
         self._gone_by = self.clock.monotonic() + LINGER
 
+    async def silence(self, seconds: float) -> bytes:
+        """What the client says within so many seconds, though it should wait for us. Raises Gone, Ending."""
+        self._waiter = self.loop.create_future()
+        time_is_up = self.loop.call_later(seconds, self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            time_is_up.cancel()
+        if not self.lines and self._eof:
+            raise Gone
+        if self._leaving:
+            raise Ending(STOPPED)
+        return bytes(self.lines.chunk())
+
     async def _serve(self) -> None:
         """Answer one command."""
         said = b""
@@ -238,10 +254,10 @@ class Wire(SMTP):
             if command is None:
                 raise Rejected(500, "5.5.1", "No such command")
             if verb not in _MAIL_COMMANDS and not self.patience.junk():
-                raise Ending(TIRED)
+                raise Ending(TIRED, "errors")
             await command(self, _text(argument))
         except EdgeError as refusal:
-            self._refuse(refusal.reply, said)
+            self._refuse(refusal.reply, said, refusal.reason)
         except Gone:
             raise
         except Ending as ending:
@@ -252,14 +268,14 @@ class Wire(SMTP):
             await self.reset()
             self._refuse(FAULT, said)
 
-    def _refuse(self, reply: Reply, said: bytes) -> None:
+    def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
         """Say no; too often, and the session ends (RFC 5321 7.8)."""
         if self.patience.lost:
-            raise Ending(TIRED)
+            raise Ending(TIRED, "errors", said)
         if reply.permanent or reply is FAULT:
             self.patience.error()
         self.say(line(reply))
-        self.note(reply, said)
+        self.note(reply, said, reason)
 
     async def _command(self) -> bytes:
         """The next command without its CRLF. Raises Rejected where it is none; Gone, Ending."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import load, parse_address, parse_size
+from relay.settings import load, parse_address, parse_blocklist, parse_size
 
 
 def write(folder: Path, text: str) -> Path:
@@ -43,6 +43,13 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
         ('[[smtp.tls_sni]]\ncertificate = "c"\nkey = "k"', "[smtp] tls_sni needs tls_certificate"),
         ('[[smtp.tls_sni]]\ncertificate = "c"', "[smtp] tls_sni 0 key: Field required"),
         ('[smtp]\nlisten = ["0.0.0.0:25"]', "[node] postmaster should be set before"),
+        ("[limits]\nclient_messages = -1", "[limits] client_messages: should be greater than or equal to 0"),
+        ("[limits]\nclient_errors = 0", "[limits] client_errors: should be greater than or equal to 1"),
+        ('[limits]\nexempt = ["192.0.2.1/24"]', "'192.0.2.1/24' should be an address or a network"),
+        ('[limits]\ndnsbl = ["nodots"]', "'nodots' should be a zone, or zone="),
+        ('[limits]\ndnsbl = ["bl.example="]', "'bl.example=' should be a zone, or zone="),
+        ('[limits]\ndnsbl = ["bl.example=127.0.0.2-300"]', "should be a zone, or zone="),
+        ('[limits]\nmin_disk_free = "much"', "[limits] min_disk_free: should be a size"),
         ('[metrics]\nlisten = "here"', "[metrics] listen"),
         ("what is this", "Expected '='"),
     ],
@@ -99,6 +106,16 @@ def test_a_file_that_is_named_but_missing_says_how_to_make_it(tmp_path: Path) ->
 def test_sizes(text: str | int, size: int) -> None:
     """Sizes are written as people write them."""
     assert parse_size(text) == size
+
+
+def test_blocklists() -> None:
+    """A zone alone, or with the answers that count, the last number as a range."""
+    assert parse_blocklist("BL.Example.") == ("bl.example", ())
+    base = 127 << 24
+    assert parse_blocklist("bl.example=127.0.0.2, 127.0.0.4-8") == (
+        "bl.example",
+        ((base + 2, base + 2), (base + 4, base + 8)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ async def world(folder: Path, *, start: float = NIGHT, edge: bool = True, **chan
                 made.clock,
             ),
             proof_key=key,
+            resolver=Resolver(settings.dns, made.clock),
         )
         if edge:
             await made.edge.start()

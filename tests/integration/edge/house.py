@@ -33,7 +33,7 @@ from relay.edge.server import Edge
 from relay.queue.queue import Queue
 from relay.recipients import lists
 from relay.recipients.known import Recipients
-from relay.settings import Metrics, Node, Settings, Smtp
+from relay.settings import Dns, Limits, Metrics, Node, Settings, Smtp
 from tests.support.database import make_database
 
 HOSTNAME = "relay.example"
@@ -98,17 +98,14 @@ class House:
         return found
 
     @asynccontextmanager
-    async def client(self, *, hello: bool = True, window: int | None = None) -> AsyncIterator[Client]:
-        """One that has said EHLO, or not. ``window``: bytes of replies that have room on their way to it."""
-        sock = socket.socket()
-        if window is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-            for server in self.edge._servers:
-                for listener in server.sockets:  # what it accepts has its buffers
-                    with socket.socket(fileno=os.dup(listener.fileno())) as ours:
-                        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
-        sock.connect(("127.0.0.1", self.port))
-        client = Client(*await asyncio.open_connection(sock=sock, limit=2**20))
+    async def client(
+        self, *, hello: bool = True, window: int | None = None, source: str = "127.0.0.1"
+    ) -> AsyncIterator[Client]:
+        """One that has said EHLO, or not. ``window``: bytes of replies that have room on their way to it.
+
+        ``source``: its address, on a listener of the same family.
+        """
+        client = await self.connect(window, source)
         try:
             if hello:
                 assert (await client.reply()).startswith("220 ")
@@ -116,6 +113,23 @@ class House:
             yield client
         finally:
             client.writer.transport.abort()
+
+    async def connect(self, window: int | None = None, source: str = "127.0.0.1") -> Client:
+        """One that whoever asked for it aborts."""
+        family, host = (socket.AF_INET6, "::1") if ":" in source else (socket.AF_INET, "127.0.0.1")
+        port = next(
+            int(name.rpartition(":")[2]) for name in self.edge.listeners if name.startswith(("127", "[")[":" in source])
+        )
+        sock = socket.socket(family)
+        if window is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+            for server in self.edge._servers:
+                for listener in server.sockets:  # what it accepts has its buffers
+                    with socket.socket(fileno=os.dup(listener.fileno())) as ours:
+                        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
+        sock.bind((source, 0))
+        sock.connect((host, port))
+        return Client(*await asyncio.open_connection(sock=sock, limit=2**20))
 
 
 @dataclass(frozen=True)
@@ -194,12 +208,24 @@ class Client:
 
 @asynccontextmanager
 async def house(
-    folder: Path, *, node: dict[str, Any] | None = None, clock: Clock | None = None, key: Any = b"", **smtp: Any
+    folder: Path,
+    *,
+    node: dict[str, Any] | None = None,
+    clock: Clock | None = None,
+    key: Any = b"",
+    limits: dict[str, Any] | None = None,
+    resolver: str = "127.0.0.1:9",
+    **smtp: Any,
 ) -> AsyncIterator[House]:
-    """An edge with one Gold domain, gold.example; ``smtp``: settings of that section. ``key``: else the cluster's."""
+    """An edge with one Gold domain, gold.example; ``smtp``: settings of that section. ``key``: else the cluster's.
+
+    ``limits``: those of that section; here nobody waits for the greeting, unless they say so. ``resolver``: for dnsbl.
+    """
     settings = Settings(
         node=Node(**{"name": "test", "hostname": HOSTNAME, "postmaster": "post@master.example", **(node or {})}),
         smtp=Smtp(**{"listen": ["127.0.0.1:0"], **smtp}),
+        limits=Limits(**{"greet_wait": 0.0, **(limits or {})}),
+        dns=Dns(resolvers=[resolver], timeout=1.0),
         metrics=Metrics(listen=""),
     )
     async with AsyncExitStack() as stack:
@@ -215,9 +241,9 @@ async def house(
         await queue.start()
         stack.push_async_callback(queue.close)
         key = await db.run(secret) if key == b"" else key
-        endpoints = Endpoints(Resolver(settings.dns, clock), settings.node)
-        etrn = Etrn(directory, endpoints, queue, pulse, lambda numbers: None, clock)
-        edge = Edge(settings, directory, queue, pulse, recipients, clock, etrn, proof_key=key)
+        asks = Resolver(settings.dns, clock)
+        etrn = Etrn(directory, Endpoints(asks, settings.node), queue, pulse, lambda numbers: None, clock)
+        edge = Edge(settings, directory, queue, pulse, recipients, clock, etrn, proof_key=key, resolver=asks)
         await edge.start()
         stack.push_async_callback(edge.close, 5.0)
         made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)

@@ -158,6 +158,31 @@ def test_sighup_takes_over_what_can_change_and_keeps_the_old_when_wrong(
         assert offered() == "1000000"
 
 
+def test_sighup_takes_over_limits(tmp_path: Path, relay: Relay, port: int) -> None:
+    """Rates, who is exempt from them hold at once; a wrong line changes nothing."""
+    path = tmp_path / "relay.toml"
+    good = path.read_text()
+
+    def answer() -> bytes:
+        with session(port) as (client, replies):
+            client.sendall(b"MAIL FROM:<a@stranger.example>\r\n")
+            return bytes(replies.readline())
+
+    with relay.serving() as node:
+        for limits, reply in (
+            ("client_messages = 1", b"450 4.7.1 Too many messages from you"),
+            ('client_messages = 1\nexempt = ["127.0.0.0/8"]', b"250 "),
+            ("", b"250 "),
+        ):
+            path.write_text(f"{good}\n[limits]\n{limits}\n")
+            node.send_signal(signal.SIGHUP)
+            wait_until(lambda reply=reply: answer().startswith(reply))
+        path.write_text(f'{good}\n[limits]\nexempt = ["nowhere"]\n')
+        node.send_signal(signal.SIGHUP)
+        wait_until(lambda: "'nowhere' should be an address or a network" in relay.log())
+        assert answer().startswith(b"250 ")
+
+
 def test_the_log_is_json_and_the_metrics_are_prometheus(tmp_path: Path, port: int) -> None:
     """Away from a terminal each line of the log is one JSON object; accepted mail is counted by domain."""
     metrics = free_port()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from relay.edge.patience import MOST_ERRORS, MOST_JUNK, SLOWEST, TIMEOUTS, Patience
+from relay.edge.patience import MOST_JUNK, SLOWEST, TIMEOUTS, Patience
 
 
 def test_a_client_that_is_silent_is_left() -> None:
     """After the length of the time-out, counted from when we began to wait."""
-    patience = Patience(300, now=0)
+    patience = Patience(300, most_errors=20, now=0)
     patience.wait(100)
     assert not patience.over(400)
     assert patience.over(401)
@@ -15,7 +15,7 @@ def test_a_client_that_is_silent_is_left() -> None:
 
 def test_a_session_that_gets_nowhere_ends() -> None:
     """However busy it is; a message begins its time anew, and content that comes prolongs it."""
-    patience = Patience(300, now=0)
+    patience = Patience(300, most_errors=20, now=0)
     patience.wait(300 * TIMEOUTS)
     assert not patience.over(300 * TIMEOUTS)
     assert patience.over(300 * TIMEOUTS + 1)
@@ -27,8 +27,8 @@ def test_a_session_that_gets_nowhere_ends() -> None:
 
 def test_errors_and_junk_are_bounded() -> None:
     """Until a message is taken."""
-    patience = Patience(300, now=0)
-    for _ in range(MOST_ERRORS):
+    patience = Patience(300, most_errors=20, now=0)
+    for _ in range(20):
         assert not patience.lost
         patience.error()
     assert patience.lost

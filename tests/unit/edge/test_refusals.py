@@ -32,6 +32,13 @@ def test_a_refusal_is_logged_and_counted(reply: Reply, reason: str) -> None:
     assert logged["detail"] == "RCPT TO:<a@gold.example> from <b@c.example>"
 
 
+def test_a_refusal_may_have_a_word_of_its_own() -> None:
+    """Where one pair of codes stands for several reasons."""
+    with capture_logs() as logs:
+        refusals.note(Reply(450, "4.7.1", "no"), "192.0.2.1", "gold.example", b"DATA", None, "domain-rate")
+    assert logs[0]["reason"] == "domain-rate"
+
+
 def test_what_strangers_say_is_safe_to_look_at() -> None:
     """No control character reaches a terminal, and no line grows without bound."""
     with capture_logs() as logs:
