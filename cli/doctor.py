@@ -114,7 +114,7 @@ def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check
         yield Check(name, "running", "ok", f"listens on {', '.join(own.listeners)}")
         yield from _running_checks(own, now)
     free = shutil.disk_usage(operator.db.path.parent).free
-    low = free < LOW_DISK
+    low = free < max(LOW_DISK, settings.limits.min_disk_free)
     remedy = "make room: past its end senders get 452, and nothing is lost" if low else ""
     yield Check(name, "disk", "warning" if low else "ok", f"{size(free)} free for mail", remedy)
     yield from _settings_checks(settings)
@@ -197,7 +197,8 @@ async def _prove_all(
     youngest = max((domain.created_at for one in appliances for domain in snapshot.domains_of[one.id]), default=0.0)
     if listeners and now - youngest < HEARD_OF:
         await asyncio.sleep(HEARD_OF)
-    queue = Queue(operator.db, operator.clock, "doctor", on_accept=lambda _: None)
+    keep = operator.settings.limits.min_disk_free
+    queue = Queue(operator.db, operator.clock, "doctor", on_accept=lambda _: None, min_disk_free=keep)
     await queue.start()
     try:
         prover = Prover(

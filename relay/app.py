@@ -80,6 +80,7 @@ class App:
             self.clock,
             settings.node.name,
             on_accept=self.wake.notify,
+            min_disk_free=settings.limits.min_disk_free,
         )
         self.watcher = Watcher(
             settings.watch,
@@ -147,6 +148,7 @@ class App:
         if settings.smtp.listen != self.settings.smtp.listen:
             kept.append("smtp listen")
         self.edge.reconfigure_limits(settings.limits)
+        self.queue.reconfigure(settings.limits.min_disk_free)
         self.watcher.reconfigure(settings.watch)
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)

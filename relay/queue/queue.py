@@ -24,6 +24,7 @@ from relay.queue.content import INLINE, Piece, pack, pack_whole
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
 from relay.queue.reader import Reader, piece_ids, read_piece
+from relay.queue.space import disk_free
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.store import SqliteStore
 from relay.queue.sums import Depth, Sums
@@ -34,15 +35,27 @@ T = TypeVar("T")
 
 
 class Queue:
-    """One for each node. ``on_accept`` is called on the loop with the appliances that got mail, after its commit."""
+    """One for each node. ``on_accept`` is called on the loop with the appliances that got mail, after its commit.
 
-    def __init__(self, db: Database, clock: Clock, node: str, *, on_accept: Callable[[Iterable[int]], None]) -> None:
+    ``min_disk_free``: bytes of the disk that mail leaves free, where that is more than is reserved anyway.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        node: str,
+        *,
+        on_accept: Callable[[Iterable[int]], None],
+        min_disk_free: int = 0,
+    ) -> None:
         self._db = db
         self._clock = clock
         self._node = node
         self._on_accept = on_accept
         self._sums = Sums()
         self._store = SqliteStore(db, clock, node, self._sums)
+        self.reconfigure(min_disk_free)
         self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
         self._packers = ThreadPoolExecutor(2, "pack")
@@ -66,7 +79,15 @@ class Queue:
         await self._reader.close()
         self._packers.shutdown()
 
+    def reconfigure(self, min_disk_free: int) -> None:
+        """Leave so many bytes of the disk free from the next look at it on, within a second."""
+        self._store.keep_free = min_disk_free
+
     # --- mail comes in ---
+
+    def disk_free(self) -> int:
+        """Bytes that the disk has left for mail."""
+        return disk_free(self._db.path, self._store.keep_free)
 
     def check(self) -> None:
         """At MAIL. Raises Deferred: 452 4.3.1 without room, 451 4.3.0 where mail can't be stored soon."""

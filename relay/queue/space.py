@@ -28,10 +28,11 @@ class Rates:
     busiest: int
 
 
-def disk_free(path: Path) -> int:
-    """Bytes left for mail where the database lies: what the disk has free, less what stays reserved."""
+def disk_free(path: Path, keep: int = 0) -> int:
+    """Bytes left for mail where the database lies: what the disk has free, less what stays reserved or, where that is
+    more, what an operator wants to ``keep`` free."""
     usage = shutil.disk_usage(path.parent)
-    return usage.free - max(SMALL_RESERVE, min(RESERVE, usage.total // 20))
+    return usage.free - max(keep, SMALL_RESERVE, min(RESERVE, usage.total // 20))
 
 
 def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:

@@ -58,6 +58,8 @@ class SqliteStore:
         self._connection: sqlite3.Connection
         self.room = 0
         """Bytes that mail may still use, at the last look: the disk's, and the free pages of the file."""
+        self.keep_free = 0
+        """Bytes that mail leaves free, if that is more than is reserved anyway."""
         self._version = -1
         self._looked_at = float("-inf")
 
@@ -150,7 +152,7 @@ class SqliteStore:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _look_at_room(self) -> int:
-        self.room = disk_free(self._db.path) + self._free_pages() * self._page_size
+        self.room = disk_free(self._db.path, self.keep_free) + self._free_pages() * self._page_size
         return self.room
 
     def _truncate(self) -> None:

@@ -16,7 +16,7 @@ from relay.appliances.model import Appliance, Domain
 from relay.db import Database
 from relay.hours import Calendar
 from relay.queue.queue import Queue
-from relay.queue.space import Rates, accept_rate, disk_free
+from relay.queue.space import Rates, accept_rate
 
 AT_LEAST = 12 * 3600.0
 AT_MOST = 72 * 3600.0
@@ -66,7 +66,7 @@ async def measure(
     waiting = [(domain, queue.depth_of_domain(domain.name)) for domain in domains]
     quotas = tuple((domain.quota, depth.bytes) for domain, depth in waiting)
     messages = tuple((domain.quota_messages, depth.messages) for domain, depth in waiting if domain.quota_messages)
-    return Room(disk_free(db.path), quotas, rates, node_rate + rates.now, messages)
+    return Room(queue.disk_free(), quotas, rates, node_rate + rates.now, messages)
 
 
 def _size(count: float) -> str:

@@ -71,6 +71,26 @@ async def test_a_full_disk_gives_452_and_can_still_be_drained(small_disk: Path) 
         assert home.problems() == []
 
 
+async def test_what_an_operator_keeps_free_stays_free(small_disk: Path) -> None:
+    """Mail is refused below that, and taken again where less is asked for; what is reserved anyway stays reserved."""
+    async with house(small_disk) as home:
+        await home.accept()
+        free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+        home.queue.reconfigure(free - 4_000_000)
+        assert home.queue.disk_free() <= 4_000_000
+        assert 0 < len(await _fill_with_mail(home)) < 10
+        with pytest.raises(Deferred, match=r"452 4\.3\.1"):
+            await home.queue.upload().write(random.Random(2).randbytes(300_000))
+        home.queue.reconfigure(free)
+        await eventually(lambda: _refused(home.queue.check))
+        home.queue.reconfigure(0)
+        await eventually(lambda: not _refused(home.queue.check))
+        await home.accept()
+        home.queue.reconfigure(1)
+        assert home.queue.disk_free() < free - 32 * 1024 * 1024
+        assert home.problems() == []
+
+
 async def test_when_others_fill_the_disk_nothing_is_lost(small_disk: Path) -> None:
     """With not a byte left mail gets 452, and outcomes wait; both go on once there is room."""
     async with house(small_disk) as home:

@@ -159,7 +159,7 @@ def test_sighup_takes_over_what_can_change_and_keeps_the_old_when_wrong(
 
 
 def test_sighup_takes_over_limits(tmp_path: Path, relay: Relay, port: int) -> None:
-    """Rates, who is exempt from them hold at once; a wrong line changes nothing."""
+    """Rates, who is exempt from them, and the disk that is kept free hold at once; a wrong line changes nothing."""
     path = tmp_path / "relay.toml"
     good = path.read_text()
 
@@ -172,6 +172,7 @@ def test_sighup_takes_over_limits(tmp_path: Path, relay: Relay, port: int) -> No
         for limits, reply in (
             ("client_messages = 1", b"450 4.7.1 Too many messages from you"),
             ('client_messages = 1\nexempt = ["127.0.0.0/8"]', b"250 "),
+            ('min_disk_free = "1000TB"', b"452 4.3.1"),
             ("", b"250 "),
         ):
             path.write_text(f"{good}\n[limits]\n{limits}\n")
