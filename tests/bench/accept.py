@@ -11,12 +11,15 @@ from __future__ import annotations
 import base64
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.bench.contenders import CONTENDERS, PARENT, RECIPIENT
 from tests.bench.report import Pair, options, rounds, run, table
+from tests.bench.tls_source import tls_source
+from tests.support.certificates import certificate
 from tests.support.sink import smtp_source
 from tests.support.waiting import wait_until
 
@@ -25,12 +28,14 @@ WARM_UP = 200
 
 @dataclass(frozen=True)
 class Case:
-    """``size`` in bytes; ``mail``: content that compresses like mail, not smtp-source's filler that compresses away."""
+    """``size`` in bytes; ``mail``: content that compresses like mail, not smtp-source's filler that compresses away;
+    ``tls``: by STARTTLS, from a generator of our own."""
 
     name: str
     size: int
     reuse: bool = False
     mail: bool = False
+    tls: bool = False
 
 
 CASES = (
@@ -39,16 +44,22 @@ CASES = (
     Case("4 KiB, connections reused", 4096, reuse=True),
     Case("4 KiB like real mail", 4096, mail=True),
     Case("50 KiB like real mail", 51200, mail=True),
+    Case("4 KiB by STARTTLS", 4096, mail=True, tls=True),
+    Case("50 KiB by STARTTLS", 51200, mail=True, tls=True),
+    Case("4 KiB by STARTTLS, reused", 4096, mail=True, tls=True, reuse=True),
 )
 
 
 def accepted_per_second(contender: str, case: Case, messages: int, folder: Path) -> float:
     """One measurement of one contender, started for it."""
     content = letter(folder, case.size) if case.mail else case.size
-    with CONTENDERS[contender]() as backup:
-        smtp_source(backup.port, WARM_UP, recipient=RECIPIENT, content=content, reuse=case.reuse)
+    source: Callable[..., float] = tls_source if case.tls else smtp_source
+    send = partial(source, recipient=RECIPIENT, content=content, reuse=case.reuse)
+    tls = certificate(folder, "mx.gold.example") if case.tls else None
+    with CONTENDERS[contender](tls=tls) as backup:
+        send(backup.port, WARM_UP)
         backup.settle(WARM_UP)
-        seconds = smtp_source(backup.port, messages, recipient=RECIPIENT, content=content, reuse=case.reuse)
+        seconds = send(backup.port, messages)
         # Postfix may show a message in two queues while it moves.
         wait_until(lambda: backup.waiting() == WARM_UP + messages, timeout=60, every=0.5)
     return messages / seconds

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support import postfix
+from tests.support.certificates import Certificate
 from tests.support.processes import free_port
 from tests.support.relayctl import Relay
 from tests.support.waiting import wait_until
@@ -83,8 +84,8 @@ class Peer:
 
 
 @contextmanager
-def our_node() -> Iterator[OurNode]:
-    """A node, in a folder that is removed afterwards."""
+def our_node(tls: Certificate | None = None) -> Iterator[OurNode]:
+    """A node, in a folder that is removed afterwards. ``tls``: what it offers STARTTLS with."""
     port, primary = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as folder:
         settings: dict[str, dict[str, Any]] = {
@@ -92,6 +93,8 @@ def our_node() -> Iterator[OurNode]:
             "smtp": {"listen": [f"127.0.0.1:{port}"]},
             "metrics": {"listen": ""},
         }
+        if tls is not None:
+            settings["smtp"] |= {"tls_certificate": str(tls.certificate), "tls_key": str(tls.key)}
         relay = Relay(Path(folder), settings)
         relay.tell("domain", "add", DOMAIN, "--primary", f"127.0.0.1:{primary}")
         with relay.serving():
@@ -99,11 +102,15 @@ def our_node() -> Iterator[OurNode]:
 
 
 @contextmanager
-def peer() -> Iterator[Peer]:
+def peer(tls: Certificate | None = None) -> Iterator[Peer]:
     """A Postfix, the same way."""
     port, primary = free_port(), free_port()
-    with postfix.backup(DOMAIN, ("127.0.0.1", primary), port=port, parent=PARENT) as instance:
+    settings = {}
+    if tls is not None:
+        files = {"smtpd_tls_cert_file": str(tls.certificate), "smtpd_tls_key_file": str(tls.key)}
+        settings = {"smtpd_tls_security_level": "may", **files}
+    with postfix.backup(DOMAIN, ("127.0.0.1", primary), port=port, parent=PARENT, **settings) as instance:
         yield Peer(instance, port, primary)
 
 
-CONTENDERS: dict[str, Callable[[], AbstractContextManager[Contender]]] = {"relay": our_node, "Postfix": peer}
+CONTENDERS: dict[str, Callable[..., AbstractContextManager[Contender]]] = {"relay": our_node, "Postfix": peer}
