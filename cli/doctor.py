@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from cli.context import Operator, json_option
+from cli.learned import warnings
 from cli.names import EITHER, appliance_of
 from cli.plain import printable
 from cli.render import plural, size
@@ -46,7 +47,8 @@ REMEDIES = {
     "or --quota-messages, or drain what waits",
     "expiry": "'relayctl domain set {domain} --lifetime 30d' saves what is queued already",
     "recipients": "'relayctl recipient import {domain} FILE' fills the list, "
-    "'relayctl domain set {domain} --recipients any' does without",
+    "'relayctl domain set {domain} --recipients any' does without; "
+    "what is learned comes by itself while the primary is up",
     "tls": "renew the certificate that [smtp] tls_certificate names, then send the node SIGHUP",
 }
 
@@ -84,6 +86,7 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks += operator.run(_reference_checks(operator))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     checks += _domain_checks(snapshot, appliances)
+    checks += _learned_checks(operator, snapshot, appliances)
     if not operator.out.facts([asdict(check) for check in checks]):
         shown = [check for check in checks if len(checks) <= FEW or check.result != "ok"]
         operator.out.table(
@@ -265,10 +268,18 @@ def _domain_checks(snapshot: Snapshot, appliances: Sequence[Appliance]) -> list[
             "policy",
             "warning",
             "every recipient is taken while the primary is down, also those that don't exist",
-            f"list them: 'relayctl recipient import {domain.name} FILE', then "
+            f"have them learned: 'relayctl domain set {domain.name} --recipients learned'; or list them: "
+            f"'relayctl recipient import {domain.name} FILE', then "
             f"'relayctl domain set {domain.name} --recipients listed'",
         )
         for appliance in appliances
         for domain in snapshot.domains_of[appliance.id]
         if domain.recipients is RecipientPolicy.ANY
     ]
+
+
+def _learned_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> list[Check]:
+    domains = [domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]]
+    with operator.db.read() as connection:
+        found = list(warnings(connection, domains))
+    return [Check(domain.name, "wildcard", "warning", evidence, remedy) for domain, evidence, remedy in found]

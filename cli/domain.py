@@ -13,17 +13,18 @@ from sqlalchemy import Connection
 
 from cli.appliance import appliance_options, appliance_values
 from cli.context import Noun, Operator, dry_run_option, json_option
+from cli.learned import accepts_all
 from cli.names import APPLIANCE, DOMAIN
 from cli.render import at, plural, size, span
 from cli.table import Column, count
 from relay.appliances import store
-from relay.appliances.model import Domain, RecipientPolicy, WhenUp, parse_duration
+from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_duration
 from relay.errors import Refused
 from relay.mail import normalise_domain
 from relay.queue.ledger import ledger
 from relay.settings import parse_size
 
-COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "quota_messages", "until")
+COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "quota_messages", "until", "never_seen")
 MOST_DIGITS = 9
 """Of a number of messages: what the database's integers hold."""
 
@@ -32,7 +33,16 @@ def domain_options(command: Any) -> Any:
     """What can be said of a domain."""
     for option in reversed(
         (
-            click.option("--recipients", type=click.Choice(["any", "listed"]), help="Whose mail is taken."),
+            click.option(
+                "--recipients",
+                type=click.Choice([str(choice) for choice in RecipientPolicy]),
+                help="Whose mail is taken: anybody's, of those that are listed, or of those that the primary accepts.",
+            ),
+            click.option(
+                "--never-seen",
+                type=click.Choice([str(choice) for choice in NeverSeen]),
+                help="What is done in an outage with recipients that were never learned.",
+            ),
             click.option(
                 "--when-up",
                 type=click.Choice([str(choice) for choice in WhenUp]),
@@ -58,6 +68,7 @@ def domain_values(options: dict[str, Any]) -> dict[str, Any]:
         "quota": parse_size,
         "quota_messages": _number,
         "until": lambda text: None if text == "none" else date.fromisoformat(text),
+        "never_seen": NeverSeen,
     }
     values = {}
     for name, text in given.items():
@@ -83,6 +94,7 @@ def describe(domain: Domain, appliance: str) -> dict[str, Any]:
         "domain": domain.name,
         "appliance": appliance,
         "recipients": str(domain.recipients),
+        "never_seen": str(domain.never_seen),
         "when_up": str(domain.when_up),
         "lifetime_seconds": domain.lifetime,
         "quota_bytes": domain.quota,
@@ -115,8 +127,8 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
     relayctl domain add acme.example --appliance acme
     relayctl domain add gold.example --primary 192.0.2.25
 
-    What isn't said: recipients any, when-up relay, lifetime 14d, quota 10GB; for the appliance business hours
-    Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
+    What isn't said: recipients any, never-seen accept, when-up relay, lifetime 14d, quota 10GB; for the appliance
+    business hours Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
     """
     of_domain, of_appliance = domain_values(options), appliance_values(options)
     if appliance_name is None and "primaries" not in of_appliance:
@@ -171,6 +183,8 @@ def show(operator: Operator, name: str) -> None:
     with operator.db.read() as connection:
         found = store.get_domain(connection, name)
         description = describe(found, _appliance_names(connection)[found.appliance_id])
+        if found.recipients is RecipientPolicy.LEARNED:
+            description["accepts_all"] = accepts_all(connection, found)
     if not operator.out.facts(description):
         shown = description | {
             "lifetime_seconds": span(found.lifetime),
@@ -198,6 +212,7 @@ def list_(operator: Operator) -> None:
             "DOMAIN",
             Column("APPLIANCE", spare=1),
             "RECIPIENTS",
+            "NEVER SEEN",
             "WHEN UP",
             count("LIFETIME"),
             count("QUOTA"),
@@ -208,6 +223,7 @@ def list_(operator: Operator) -> None:
                 one.name,
                 names[one.appliance_id],
                 str(one.recipients),
+                str(one.never_seen) if one.recipients is RecipientPolicy.LEARNED else "",
                 str(one.when_up),
                 span(one.lifetime),
                 _quota(one),
@@ -322,4 +338,5 @@ def export(operator: Operator) -> None:
         lifetime = f"{one.lifetime}s"
         quotas = (one.quota, one.quota_messages)
         until = one.until.isoformat() if one.until else "none"
-        writer.writerow((one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, *quotas, until))
+        own = (one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, *quotas, until)
+        writer.writerow((*own, one.never_seen))

@@ -1,4 +1,4 @@
-"""relayctl recipient: who exists at a domain whose policy is 'listed'."""
+"""relayctl recipient: who exists at a domain whose policy is 'listed' or 'learned'."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import TextIO
 import click
 
 from cli.context import Noun, Operator, dry_run_option, json_option
+from cli.learned import forget
+from cli.learned import show as show_learned
 from cli.names import DOMAIN
 from cli.render import plural
 from relay.appliances import store
+from relay.appliances.model import RecipientPolicy
 from relay.errors import Refused
 from relay.recipients import lists
 
 
 @click.group(cls=Noun)
 def recipient() -> None:
-    """The recipients of a domain that takes listed ones alone (domain set NAME --recipients listed)."""
+    """The recipients of a domain that takes those that are listed, or were learned (domain set NAME --recipients)."""
 
 
 @recipient.command("add")
@@ -48,10 +51,13 @@ def remove(operator: Operator, domain: str, addresses: tuple[str, ...]) -> None:
 @json_option
 @click.pass_obj
 def list_(operator: Operator, domain: str) -> None:
-    """All listed recipients of a domain."""
+    """All recipients of a domain that are listed, or were learned."""
     with operator.db.read() as connection:
         found = store.get_domain(connection, domain)
         addresses = [f"{local}@{found.name}" for local in lists.list_all(connection, found)]
+    if found.recipients is RecipientPolicy.LEARNED:
+        show_learned(operator, found)
+        return
     if operator.out.facts(addresses):
         return
     for address in addresses:
@@ -82,3 +88,6 @@ def import_(operator: Operator, domain: str, file: TextIO, dry_run: bool) -> Non
             connection.rollback()
     verb = "would be added" if dry_run else "added"
     operator.out.done(f"{plural(added, 'recipient')} of {len(addresses)} {verb}", added=added, dry_run=dry_run)
+
+
+recipient.add_command(forget)

@@ -30,6 +30,7 @@ from relay.cluster.wake import Wake
 from relay.continuity.controller import Controller
 from relay.continuity.readiness import Prover
 from relay.db import Database
+from relay.delivery.asker import Asker
 from relay.delivery.supervisor import Delivery
 from relay.dns import Resolver
 from relay.edge.etrn import Etrn
@@ -37,6 +38,7 @@ from relay.edge.server import Edge
 from relay.errors import RelayError, StartFailed
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
+from relay.recipients.learning import Learning
 from relay.settings import Settings, load, parse_address
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.outbox import Outbox
@@ -72,8 +74,12 @@ class App:
         self.pulse = Pulse()
         self.evidence = Evidence()
         self.endpoints = Endpoints(self.resolver, settings.node)
-        self.recipients = Recipients(self.db, self.directory)
         self.node = Node(self.db, self.clock, settings.node, (), VERSION, self.directory)
+        self.asker = Asker(settings, self.directory, self.endpoints, self.pulse)
+        self.learning = Learning(
+            self.db, self.directory, self.pulse, self.clock, self.node.owns, self.node.holds, self.asker.ask
+        )
+        self.recipients = Recipients(self.db, self.directory, self.learning)
         self.wake = Wake(self.db, self.directory, self.node.owns)
         self.queue = Queue(
             self.db,
@@ -152,6 +158,7 @@ class App:
         self.watcher.reconfigure(settings.watch)
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)
+        self.asker.reconfigure(settings.delivery)
         self.warnings.reconfigure(settings.support.calendar())
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in RESTART_ONLY})
         events.reloaded(needs_restart=kept)
@@ -163,6 +170,9 @@ class App:
         await self.node.start()
         await self.directory.refresh()
         await self.recipients.refresh()
+        await self.learning.refresh()
+        stack.push_async_callback(self.asker.close)
+        stack.push_async_callback(self.learning.close)
         stack.push_async_callback(self.queue.close)
         await self.queue.start()
         self._serve_metrics(stack)
@@ -178,6 +188,7 @@ class App:
             self.node.owns,
             self.wake,
             settling=self.node.settling,
+            heard=self.learning.heard,
         )
         key = await self.db.run(secret)
         etrn = Etrn(self.directory, self.endpoints, self.queue, self.pulse, self.wake.notify, self.clock)
@@ -228,6 +239,7 @@ class App:
             self.wake.run(),
             Vitals(self.clock).run(),
             self.recipients.run(),
+            self.learning.run(),
             self.queue.run(),
             self.watcher.run(),
             self.delivery.run(),

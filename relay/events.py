@@ -305,6 +305,20 @@ def isolation_ended() -> None:
     _log.info("this node is connected again")
 
 
+_recipients_asked = _counter("recipients_asked_total", "Recipients that primaries were asked about", "answer")
+
+
+def recipient_asked(answer: str) -> None:
+    """``answer``: accepted, rejected, unclear or silent."""
+    _recipients_asked.labels(answer).inc()
+
+
+def wildcard(domain: str, accepts_all: bool) -> None:
+    """A primary was found to accept addresses that can't exist, or not to do so any more."""
+    text = "the primary accepts any address" if accepts_all else "the primary no longer accepts any address"
+    _log.warning(text, domain=domain)
+
+
 def continuity_changed(appliance: str, before: str, after: str, reason: str) -> None:
     _log.warning("continuity changed", appliance=appliance, before=before, after=after, reason=reason)
 

@@ -34,6 +34,14 @@ class RecipientPolicy(StrEnum):
     LEARNED = "learned"
 
 
+class NeverSeen(StrEnum):
+    """What a learned domain does with recipients that nothing is known of, while the primary can't be asked."""
+
+    ACCEPT = "accept"
+    DEFER = "defer"
+    REJECT = "reject"
+
+
 class WhenUp(StrEnum):
     """What the edge does while the primary is proven up."""
 
@@ -102,6 +110,7 @@ class Domain:
     until: date | None
     created_at: float
     quota_messages: int = 0
+    never_seen: NeverSeen = NeverSeen.ACCEPT
 
     def contract_runs(self, now: float) -> bool:
         """True to the end of the contract's last day, in UTC."""

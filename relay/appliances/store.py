@@ -18,6 +18,7 @@ from relay.appliances.model import (
     Activation,
     Appliance,
     Domain,
+    NeverSeen,
     Primary,
     RecipientPolicy,
     WhenUp,
@@ -122,6 +123,7 @@ def add_domain(
     quota: int = DEFAULT_QUOTA,
     quota_messages: int = 0,
     until: date | None = None,
+    never_seen: NeverSeen = NeverSeen.ACCEPT,
 ) -> Domain:
     """Add one to an appliance. Raises Refused."""
     try:
@@ -132,7 +134,7 @@ def add_domain(
         raise Refused(f"{name!r} is not a full domain name")
     if find_domain(connection, name) is not None:
         raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
-    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now, quota_messages)
+    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now, quota_messages, never_seen)
     number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
     assert number is not None  # noqa: S101
     raise_version(connection)
@@ -214,6 +216,7 @@ def _domain_row(domain: Domain) -> dict[str, Any]:
     del row["id"]
     row["recipients"] = str(domain.recipients)
     row["when_up"] = str(domain.when_up)
+    row["never_seen"] = str(domain.never_seen)
     row["until"] = domain.until.isoformat() if domain.until else None
     return row
 
@@ -222,5 +225,6 @@ def _domain(row: RowMapping) -> Domain:
     values = dict(row)
     values["recipients"] = RecipientPolicy(row["recipients"])
     values["when_up"] = WhenUp(row["when_up"])
+    values["never_seen"] = NeverSeen(row["never_seen"])
     values["until"] = date.fromisoformat(row["until"]) if row["until"] else None
     return Domain(**values)

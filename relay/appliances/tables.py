@@ -36,6 +36,7 @@ domains = Table(
     Column("quota_messages", Integer, nullable=False, server_default="0"),
     Column("until", String),
     Column("created_at", Float, nullable=False),
+    Column("never_seen", String, nullable=False),
 )
 
 # One row an appliance, written by watch alone.

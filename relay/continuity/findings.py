@@ -18,6 +18,7 @@ from relay.continuity.comments import about
 from relay.continuity.readiness import DNS
 from relay.continuity.slices import write
 from relay.db import Database
+from relay.recipients.learned import WILDCARD
 from relay.tickets import desk, operators, store
 from relay.tickets.states import RELAY, Condition, Priority
 from relay.tickets.tables import tickets
@@ -28,7 +29,11 @@ RETRY = 5.0
 Group = tuple[int, Condition]
 """Appliance and condition: what a ticket is about."""
 
-_CONDITIONS: Mapping[str, Condition] = {DNS: Condition.MX, **{str(condition): condition for condition in Condition}}
+_CONDITIONS: Mapping[str, Condition] = {
+    DNS: Condition.MX,
+    WILDCARD: Condition.RECIPIENTS,
+    **{str(condition): condition for condition in Condition},
+}
 
 
 class FindingTickets:

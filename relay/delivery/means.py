@@ -10,6 +10,7 @@ from relay.clock import Clock
 from relay.db import Database
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
+from relay.mail import Reply
 from relay.queue.queue import Queue
 from relay.settings import Settings
 
@@ -17,7 +18,8 @@ from relay.settings import Settings
 @dataclass(slots=True)
 class Means:
     """``settings`` may be replaced, and hold for connections opened from then on. ``owns``: whether work for an
-    appliance may be begun. ``breakdowns``: of this program, by number of message."""
+    appliance may be begun. ``breakdowns``: of this program, by number of message. ``heard``: told what a primary in its
+    right mind answered to RCPT for an address."""
 
     settings: Settings
     db: Database
@@ -28,3 +30,4 @@ class Means:
     in_flight: InFlight
     breakdowns: dict[int, int]
     memory: Memory
+    heard: Callable[[str, Reply], None]

@@ -21,6 +21,7 @@ from relay.delivery.guard import Guard
 from relay.delivery.means import Means
 from relay.delivery.outcome import Circumstances, broken_down, decide
 from relay.delivery.route import Destination
+from relay.mail import Reply
 from relay.queue.model import Due, Outcome, Outgoing
 from relay.queue.states import State
 from relay.smtp.failure import Stage
@@ -28,6 +29,8 @@ from relay.smtp.transaction import Answer, Result
 
 SENDERS = 3
 """So many senders refused at MAIL, and none taken in between: it is us who are refused."""
+_TAKEN = Reply(250, "2.1.5", "Ok")
+"""What RCPT was answered where something later was refused."""
 GATHERED = 200
 """Messages recorded at once."""
 
@@ -52,6 +55,7 @@ class Recorder:
         self._evidence = means.evidence
         self._clock = means.clock
         self._breakdowns = means.breakdowns
+        self._heard = means.heard
         self._waiting: deque[Answered] = deque()
         self._something = asyncio.Event()
         self._finishing = False
@@ -117,7 +121,7 @@ class Recorder:
         if result is None:
             times = self._breakdowns[parcel.id]
             return [broken_down(parcel.id, due.id, times, random.random(), now) for due in parcel.recipients]  # noqa: S311
-        self._learn(parcel, result, now)
+        self._learn(parcel, result, provisional, now)
         others = any(answer.stage is not Stage.RCPT or answer.delivered for answer in result.answers)
         outcomes = []
         for recipient, answer in zip(parcel.recipients, result.answers, strict=True):
@@ -126,7 +130,7 @@ class Recorder:
             outcomes.append(decide(answer, parcel.id, recipient.id, seen, now))
         return outcomes
 
-    def _learn(self, parcel: Outgoing, result: Result, now: float) -> None:
+    def _learn(self, parcel: Outgoing, result: Result, provisional: bool, now: float) -> None:
         """What the answers show of the primary."""
         evidence, appliance_id = self._evidence, self._destination.id
         for seconds in result.seconds:
@@ -136,6 +140,9 @@ class Recorder:
                 continue
             if answer.stage is not Stage.MAIL:
                 self._refused_senders.clear()
+                said = answer.reply if answer.stage is Stage.RCPT else _TAKEN
+                if self._guard is not None and not (provisional and said.permanent):
+                    self._heard(recipient.address, said)
                 if recipient.attempts or not answer.reply.temporary:  # greylisting defers the first attempt
                     evidence.note_recipient(appliance_id, answer.reply.temporary, now)
             elif answer.reply.permanent:

@@ -29,6 +29,7 @@ from relay.delivery.means import Means
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
 from relay.delivery.route import Destination, Postmaster
+from relay.mail import Reply
 from relay.queue.queue import Queue
 
 EXPIRE_EVERY = 60.0
@@ -47,7 +48,7 @@ class Wake(Protocol):
 
 class Delivery:
     """One for each node. ``owns``: whether this node may begin work for an appliance; ``settling``: whether what can't
-    be undone has to wait."""
+    be undone has to wait; ``heard``: told what primaries answered to RCPT."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Delivery:
         wake: Wake,
         *,
         settling: Callable[[float], bool] = lambda now: False,
+        heard: Callable[[str, Reply], None] = lambda address, reply: None,
     ) -> None:
         self._directory = directory
         self._pulse = pulse
@@ -71,7 +73,7 @@ class Delivery:
         self._settling = settling
         self._endpoints = endpoints
         self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
-        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory())
+        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard)
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
         self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
         self._guards: dict[int, Guard] = {}

@@ -56,6 +56,8 @@ def judge(facts: Facts, asked: MailParameters, now: float) -> EdgeError | None:
         return Rejected(552, "5.3.4", "The message is larger than the recipient's server takes")
     if asked.smtputf8 and health.offered_smtputf8 is False:
         return Rejected(550, "5.6.7", "The recipient's server doesn't take SMTPUTF8")
+    if facts.verdict is Verdict.UNVERIFIED:
+        return Deferred(450, "4.1.1", "The recipient could not be verified yet, try again later")
     if facts.verdict is Verdict.UNDECIDED:
         return Deferred(451, "4.3.0", "Who exists at this domain is not known yet, try again later")
     if domain.when_up is WhenUp.DEFER and facts.proven_up:
@@ -107,8 +109,22 @@ class Admission:
         )
         """Stands for our own host name: what is routed to it goes to the node's postmaster."""
 
-    def recipient(self, path: Path, asked: MailParameters) -> Domain:
-        """RCPT: the domain that takes the recipient. Raises Rejected, Deferred."""
+    def worth_asking(self, path: Path) -> bool:
+        """Whether the primary should be asked first who that is: :meth:`ask`."""
+        domain = self._directory.domain(path.domain)
+        if domain is None or not self._recipients.worth_asking(domain, path.local):
+            return False
+        decided = path.local.lower() == "postmaster" or proofs.is_proof(path.address)
+        return not decided and domain.contract_runs(self._clock.now())
+
+    async def ask(self, path: Path) -> Verdict:
+        """Whether the recipient exists, as the primary says it now."""
+        domain = self._directory.domain(path.domain)
+        assert domain is not None  # noqa: S101 - it was worth asking
+        return await self._recipients.ask(domain, path.local)
+
+    def recipient(self, path: Path, asked: MailParameters, told: Verdict | None = None) -> Domain:
+        """RCPT: the domain that takes the recipient; ``told``: what :meth:`ask` said. Raises Rejected, Deferred."""
         if path.local.lower() == "postmaster" and path.domain in ("", self._hostname):
             return self._own_postmaster()
         domain = self._directory.domain(path.domain)
@@ -117,7 +133,7 @@ class Admission:
         if proofs.is_proof(path.address):  # another cluster's, or late: mail for nobody, which no primary should see
             raise Rejected(550, "5.1.1", "No such recipient")
         now = self._clock.now()
-        refusal = judge(self._facts(domain, path.local), asked, now)
+        refusal = judge(self._facts(domain, path.local, told), asked, now)
         if refusal is not None:
             raise refusal
         return domain
@@ -150,11 +166,11 @@ class Admission:
             raise Deferred(450, "4.2.2", "Too much mail is waiting for the postmaster, try again later")
         return self.postmaster
 
-    def _facts(self, domain: Domain, local: str) -> Facts:
+    def _facts(self, domain: Domain, local: str, told: Verdict | None) -> Facts:
         health = self._directory.health(domain.appliance_id)
         proven_up = health.state is Health.UP and self._pulse.fresh(domain.appliance_id, self._clock.monotonic())
         # RFC 5321 4.5.1: the postmaster of a domain exists.
         exists = local.lower() == "postmaster"
-        verdict = Verdict.TAKEN if exists else self._recipients.verdict(domain, local)
+        verdict = Verdict.TAKEN if exists else told or self._recipients.verdict(domain, local)
         waiting = self._waiting(domain.name)
         return Facts(domain, health, proven_up, waiting.bytes, verdict, waiting.messages)

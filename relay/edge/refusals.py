@@ -16,6 +16,7 @@ REASONS = {
     "421 4.3.5": "proxy-header",
     "421 4.4.2": "timeout",
     "421 4.7.0": "connections",
+    "450 4.1.1": "unverified-recipient",
     "450 4.2.2": "quota",
     "451 4.3.0": "unavailable",
     "451 4.3.2": "primary-up",

@@ -116,7 +116,11 @@ class Session(Entrance):
             mail.proof = path
         else:
             await self.visitor.names(path)
-            domain = admission.recipient(path, mail.asked)
+            told = None
+            if admission.worth_asking(path):
+                self.flush()  # what was asked before needn't wait for it
+                told = await admission.ask(path)
+            domain = admission.recipient(path, mail.asked, told)
             self.visitor.enters(domain.name, mail.count(domain) + 1)
             mail.add(Recipient(path.address, *asked), domain)
         self.say(b"250 2.1.5 Ok\r\n")

@@ -14,6 +14,7 @@ from relay.appliances.facts import raise_version
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.errors import Refused
 from relay.mail import domain_of
+from relay.recipients import remembered
 from relay.recipients.tables import recipients_list, recipients_version
 
 
@@ -47,6 +48,8 @@ def list_all(connection: Connection, domain: Domain) -> list[str]:
 
 def provable(connection: Connection, domain: Domain) -> tuple[bool, str]:
     """Whether the domain's recipient policy can be carried out, and what shows it: the ``recipients`` proof."""
+    if domain.recipients is RecipientPolicy.LEARNED:
+        return remembered.provable(connection, domain)
     if domain.recipients is not RecipientPolicy.LISTED:
         return True, f"{domain.name}: every recipient is taken"
     query = select(func.count()).select_from(recipients_list).where(recipients_list.c.domain_id == domain.id)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from relay.appliances import store
+from relay.db import Database
+from relay.recipients import remembered
+from relay.recipients.learned import Answer, Known
+from relay.recipients.remembered import Key
 from tests.integration.cli.conftest import Mail
 from tests.integration.cli.console import Relayctl
 
@@ -70,6 +76,7 @@ def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Rela
         "domain": "acme.example",
         "appliance": "acme",
         "recipients": "listed",
+        "never_seen": "accept",
         "when_up": "defer",
         "lifetime_seconds": 30 * 86400,
         "quota_bytes": 5_000_000_000,
@@ -121,7 +128,7 @@ def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: P
     )
     before = relayctl.json("domain", "list")
     exported = relayctl.does("domain", "export")
-    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,0,2030-12-31"
+    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,0,2030-12-31,accept"
     relayctl.does("domain", "remove", "b.example")
     file = tmp_path / "domains.csv"
     file.write_text(exported)
@@ -149,6 +156,32 @@ def test_recipients_are_listed_one_by_one_or_from_a_file(relayctl: Relayctl) -> 
     assert relayctl.does("recipient", "list", "gold.example").splitlines() == listed
     assert relayctl.json("recipient", "remove", "gold.example", "ann", "nobody") == {"removed": 1}
     assert "UTF-8" in relayctl.refuses("recipient", "import", "gold.example", "-", stdin=b"\xff\xfe\n")
+
+
+def test_learned_recipients_are_shown_and_forgotten(relayctl: Relayctl) -> None:
+    """With answer, age and how sure it is; a dry run says the same and does nothing."""
+    relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25", "--recipients", "learned")
+    assert relayctl.does("recipient", "list", "gold.example").startswith("nothing has been learned of gold.example yet")
+    assert relayctl.json("domain", "set", "gold.example", "--never-seen", "defer")["never_seen"] == "defer"
+    with closing(Database(f"sqlite:///{relayctl.folder / 'relay.db'}")) as db, db.write() as connection:
+        domain = store.get_domain(connection, "gold.example")
+        key = Key(domain.id, domain.created_at)
+        seen = {"ann": Known(Answer.ACCEPTED, 1e9, 2e9, 7), "nobody": Known(Answer.REJECTED, 1e9, 1e9)}
+        remembered.write(connection, {(key, local): known for local, known in seen.items()})
+    first, second = relayctl.json("recipient", "list", "gold.example")
+    assert (first["address"], first["answer"], first["sure"]) == ("ann@gold.example", "accepted", True)
+    assert (first["confirmations"], first["last_at"]) == (7, "2033-05-18T03:33:20Z")
+    assert (second["address"], second["answer"], second["sure"]) == ("nobody@gold.example", "rejected", False)
+    lines = relayctl.does("recipient", "list", "gold.example").splitlines()
+    assert lines[0].split() == ["ADDRESS", "ANSWER", "AGE", "CONFIRMED", "SURE"]
+    assert lines[2].split()[:2] == ["nobody@gold.example", "rejected"] and lines[2].endswith("not yet")
+    assert relayctl.json("domain", "show", "gold.example")["accepts_all"] is None
+    said = relayctl.does("recipient", "forget", "gold.example", "--dry-run")
+    assert said == "2 recipients of gold.example would be forgotten\n"
+    assert relayctl.does("recipient", "forget", "gold.example", "ANN") == "1 recipient of gold.example forgotten\n"
+    assert [one["address"] for one in relayctl.json("recipient", "list", "gold.example")] == ["nobody@gold.example"]
+    relayctl.does("domain", "set", "gold.example", "--recipients", "any")
+    assert "are not learned" in relayctl.refuses("recipient", "forget", "gold.example")
 
 
 def test_a_window_is_announced_shown_and_taken_back(relayctl: Relayctl) -> None:

@@ -58,6 +58,8 @@ class House:
         self.pulse = Pulse()
         self.evidence = Evidence()
         self.owned = True
+        self.heard: list[tuple[str, int]] = []
+        """What recipients were told at RCPT, as those hear it who learn from deliveries."""
         self.wake = Wake(db, self.directory, self.owns)
         self.queue = Queue(db, self.clock, "test", on_accept=self.wake.notify)
         self.delivery = self._delivery()
@@ -79,6 +81,7 @@ class House:
             self.clock,
             self.owns,
             self.wake,
+            heard=lambda address, reply: self.heard.append((address.partition("@")[0], reply.code)),
         )
 
     async def start(self, primaries: Sequence[ScriptedPrimary], health: Health) -> None:

@@ -152,3 +152,19 @@ async def test_four_fifths_refused_stop_the_drain(tmp_path: Path) -> None:
         await home.returns()
         await eventually(lambda: finding(home))
         assert len(home.addresses(State.QUEUED)) > 200
+
+
+async def test_what_was_said_at_rcpt_is_told_to_those_who_learn_from_it(tmp_path: Path) -> None:
+    """But no refusal while it is provisional; what is refused later than RCPT was accepted there."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        primary.on_rcpt = lambda address: NOBODY if address.startswith("bad") else None
+        primary.on_content = lambda letter: Reply(554, "5.6.0", "Virus") if b"virus" in letter.content else None
+        await home.accept("good1", "bad1")
+        await home.accept("good2", content=b"Subject: virus\r\n\r\n")
+        await home.returns()
+        await eventually(lambda: home.addresses(State.HELD, Reason.BREAKER) == ["bad1", "good2"])
+        assert sorted(home.heard) == [("good1", 250), ("good2", 250)]
+        home.clock.ahead += WINDOW
+        await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["bad1", "good2"])
+        await home.accept("bad2")
+        await eventually(lambda: home.heard[2:] == [("bad2", 550)])

@@ -42,7 +42,7 @@ def test_every_command_is_there() -> None:
         init serve demo status doctor ledger trace completion
         appliance add|set|show|list|remove
         domain add|set|show|list|remove|import|export
-        recipient add|remove|list|import
+        recipient add|remove|list|import|forget
         queue list|show|hold|release|retry|drop|export
         failover activate|deactivate|history
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
@@ -92,6 +92,7 @@ def test_what_changes_many_things_can_be_tried_first() -> None:
         ("queue", "drop"),
         ("domain", "import"),
         ("recipient", "import"),
+        ("recipient", "forget"),
     }
     assert [path for path, names in options.items() if "--yes" in names] == [("queue", "drop")]
 
