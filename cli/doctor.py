@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import click
 
+from cli import refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -26,6 +27,7 @@ from relay.cluster.secret import secret
 from relay.continuity.readiness import Prover
 from relay.continuity.store import proofs_of
 from relay.dns import Resolver
+from relay.edge import tally
 from relay.errors import Refused
 from relay.queue.queue import Queue
 from relay.settings import PROOFS, Settings, parse_address
@@ -77,6 +79,7 @@ def doctor(operator: Operator, name: str | None) -> None:
         snapshot = load(connection) or Snapshot()
         found = nodes(connection)
         chosen = appliance_of(connection, name).id if name else None
+        refused = tally.refused(connection, operator.now())
     appliances = [
         appliance
         for appliance in snapshot.appliances.values()
@@ -87,6 +90,8 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     checks += _domain_checks(snapshot, appliances)
     checks += _learned_checks(operator, snapshot, appliances)
+    names = [domain.name for one in appliances for domain in snapshot.domains_of[one.id]]
+    checks += _refusal_checks(operator.settings.node.name, names, refused)
     if not operator.out.facts([asdict(check) for check in checks]):
         shown = [check for check in checks if len(checks) <= FEW or check.result != "ok"]
         operator.out.table(
@@ -283,3 +288,12 @@ def _learned_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence
     with operator.db.read() as connection:
         found = list(warnings(connection, domains))
     return [Check(domain.name, "wildcard", "warning", evidence, remedy) for domain, evidence, remedy in found]
+
+
+def _refusal_checks(node: str, names: Sequence[str], refused: Mapping[str, Mapping[str, int]]) -> Iterator[Check]:
+    """Where much mail was put off that we should have taken: for a domain, or before any was known."""
+    for name in ("", *names):
+        if counts := refusals.ours(refused.get(name, {})):
+            evidence = f"put off in the last 24 hours, for reasons of ours: {refusals.line(counts)}"
+            remedies = "; ".join(refusals.OURS[reason].format(domain=name or "DOMAIN") for reason in counts)
+            yield Check(name or node, "refusals", "warning", evidence, remedies)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from cli import refusals
 from cli.context import Operator, json_option
 from cli.names import EITHER
 from cli.render import at, clock_time, plural, size, span
@@ -25,6 +26,7 @@ from relay.appliances.facts import Health
 from relay.appliances.model import Domain
 from relay.cluster.nodes import NodeRow, nodes, owner_names
 from relay.continuity.store import proofs_of
+from relay.edge.tally import refused
 from relay.errors import NotFound
 from relay.mail import domain_of
 from relay.queue import backlog
@@ -61,6 +63,8 @@ class Known:
     findings: dict[int, list[facts.Finding]]
     windows: dict[int, facts.Window]
     """Maintenance that is under way."""
+    refused: dict[str, dict[str, int]]
+    """In the last 24 hours, by domain and reason."""
 
 
 def read(connection: Connection, now: float) -> Known:
@@ -78,6 +82,7 @@ def read(connection: Connection, now: float) -> Known:
         backlog.oldest_waiting(connection),
         findings,
         {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
+        refused(connection, now),
     )
 
 
@@ -93,9 +98,12 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
     domains = _matching(known.snapshot, name)
     rows = [_facts(known, domain) for domain in domains]
     node = _node(operator, known)
-    if operator.out.facts({"node": node, "domains": rows}):
+    nameless = known.refused.get("", {})
+    if operator.out.facts({"node": node, "domains": rows, "refused": refusals.facts(nameless)}):
         return
     _head(operator, node, known)
+    if nameless and name is None:
+        operator.out.line(f"refused in the last 24 hours, for no domain of ours: {refusals.line(nameless)}")
     if len(rows) > 1:
         operator.out.line(_summary(rows))
     operator.out.line()
@@ -105,7 +113,7 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
         operator.out.line(f"{plural(len(rows) - len(shown), 'more domain')} without trouble; --all lists them", "dim")
     if name is not None:
         for number in sorted({domain.appliance_id for domain in domains}):
-            _detail(operator, known, number)
+            _detail(operator, known, number, [domain.name for domain in domains if domain.appliance_id == number])
 
 
 def _matching(snapshot: Snapshot, name: str | None) -> list[Domain]:
@@ -151,6 +159,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
             for finding in known.findings.get(appliance.id, ())
             if finding.domain in ("", domain.name)
         ],
+        "refused": refusals.facts(known.refused.get(domain.name, {})),
     }
 
 
@@ -254,7 +263,8 @@ def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
         operator.out.line("no node is running: what stands below is what the last one knew", "bold red")
 
 
-def _detail(operator: Operator, known: Known, number: int) -> None:
+def _detail(operator: Operator, known: Known, number: int, names: Sequence[str]) -> None:
+    """What is known of an appliance; ``names``: the domains that were asked for."""
     appliance = known.snapshot.appliances[number]
     health, continuity = known.snapshot.health[number], known.snapshot.continuity[number]
     windows = [
@@ -275,10 +285,20 @@ def _detail(operator: Operator, known: Known, number: int) -> None:
             ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
             ("maintenance", "\n".join(map(_window, windows))),
             ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),
+            ("refused in 24 h", _refusals(known, names)),
             ("last outage", _outage(last)),
             ("owner", known.owners.get(number)),
         )
     )
+
+
+def _refusals(known: Known, names: Sequence[str]) -> str:
+    """Why mail for these domains was refused, counted in one line; below it what each reason means."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        counts.update(known.refused.get(name, {}))
+    ordered = dict(counts.most_common())
+    return "\n".join([refusals.line(ordered), *refusals.meanings(ordered)])
 
 
 def _window(window: facts.Window) -> str:

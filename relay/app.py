@@ -35,6 +35,7 @@ from relay.delivery.supervisor import Delivery
 from relay.dns import Resolver
 from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
+from relay.edge.tally import Tally
 from relay.errors import RelayError, StartFailed
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
@@ -99,6 +100,7 @@ class App:
             self.node,
             settings.node.hostname,
         )
+        self.tally = Tally(self.db, self.clock, settings.node.name)
         self.outbox = Outbox(self.db, self.clock, Embedded())
         self.warnings = Warnings(self.db, self.clock, settings.support.calendar(), settling=self.node.settling)
         # These need the node's name or the cluster's key, which it has from its start on.
@@ -200,6 +202,7 @@ class App:
             self.recipients,
             self.clock,
             etrn,
+            self.tally,
             proof_key=key,
             resolver=self.resolver,
         )
@@ -214,6 +217,7 @@ class App:
             self.node.owns,
             self.node.holds,
         )
+        stack.push_async_callback(self.tally.write)
         stack.push_async_callback(self._finish, HURRY)
         await self.edge.start()
         self.node.announce(self.edge.listeners)
@@ -246,6 +250,7 @@ class App:
             self.controller.run(),
             self.outbox.run(),
             self.warnings.run(),
+            self.tally.run(),
         ]
 
     async def _finish(self, grace: float) -> None:

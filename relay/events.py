@@ -7,6 +7,7 @@ of this program's own. Nothing here decides anything, and nothing here may fail 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO, cast
 
 import structlog
@@ -14,6 +15,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from relay.errors import RelayError
 from relay.mail import Reply
+
+FEW_DOMAINS = 5
+"""Domains that a line names at most."""
 
 registry = CollectorRegistry()
 ProcessCollector(registry=registry)
@@ -159,10 +163,13 @@ def accepted(message: int, sender: str, recipients: dict[str, int], size: int, c
     _log.info("accepted", id=message, sender=sender, recipients=sum(recipients.values()), size=size, client=client)
 
 
-def refused(reason: str, reply: Reply, *, client: str, domain: str = "", detail: str = "") -> None:
-    """The edge said no; ``reason`` is one of a few fixed words (it is a label)."""
-    _refused.labels(domain, reason).inc()
-    _log.info("refused", reason=reason, reply=str(reply), client=client, domain=domain, detail=detail)
+def refused(reason: str, reply: Reply, *, client: str, domains: Sequence[str] = (), detail: str = "") -> None:
+    """The edge said no; ``reason`` is one of a few fixed words (it is a label). ``domains``: the Gold domains that it
+    is about; each counts it."""
+    for domain in domains or ("",):
+        _refused.labels(domain, reason).inc()
+    about = ", ".join(domains[:FEW_DOMAINS]) + (", …" if len(domains) > FEW_DOMAINS else "")
+    _log.info("refused", reason=reason, reply=str(reply), client=client, domain=about, detail=detail)
 
 
 def asked_for(domain: str, client: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relay import events
 from relay.mail import Reply
 
@@ -42,9 +44,9 @@ def line(reply: Reply) -> bytes:
     return f"{reply}\r\n".encode("ascii", "replace")
 
 
-def note(reply: Reply, client: str, domain: str, said: bytes, sender: str | None, reason: str = "") -> None:
-    """A client was refused. ``domain``: the Gold domain that it is about; ``said``: the command; ``sender``: whose;
-    ``reason``: the word for it, where REASONS doesn't have it.
+def note(reply: Reply, client: str, domains: Sequence[str], said: bytes, sender: str | None, reason: str = "") -> str:
+    """A client was refused; returns the word for why. ``domains``: the Gold domains that it is about; ``said``: the
+    command; ``sender``: whose; ``reason``: the word for it, where REASONS doesn't have it.
 
     What strangers said is made safe to look at.
     """
@@ -53,4 +55,5 @@ def note(reply: Reply, client: str, domain: str, said: bytes, sender: str | None
         detail += f" from <{sender[:DETAIL_LIMIT]}>"
     shown = "".join(character if character.isprintable() else "?" for character in detail)
     word = reason or REASONS.get(f"{reply.code} {reply.enhanced}", "syntax")
-    events.refused(word, reply, client=client, domain=domain, detail=shown)
+    events.refused(word, reply, client=client, domains=domains, detail=shown)
+    return word

@@ -22,6 +22,7 @@ from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
 from relay.edge.session import Session
 from relay.edge.shared import Shared
+from relay.edge.tally import Tally
 from relay.edge.visitor import Visitors
 from relay.errors import StartFailed
 from relay.networks import Networks
@@ -47,6 +48,7 @@ class Edge:
         recipients: Recipients,
         clock: Clock,
         etrn: Etrn,
+        tally: Tally,
         *,
         proof_key: bytes,
         resolver: Resolver,
@@ -58,7 +60,7 @@ class Edge:
             settings.limits, smtp.max_connections, resolver, clock, lambda: len(directory.snapshot.domains)
         )
         memory = Memory(smtp.memory)
-        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, memory, visitors, etrn)
+        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, memory, visitors, etrn, tally)
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 

@@ -32,7 +32,6 @@ OFFERS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "DSN", "ETRN")
 """What EHLO says beside what depends on settings (RFC 6152, 6531, 2920, 3030, 3461, 1985)."""
 
 _UTF8 = {"SMTP": "UTF8SMTP", "ESMTP": "UTF8SMTP", "ESMTPS": "UTF8SMTPS"}  # RFC 6531 section 4.3
-_ABOUT_RECIPIENTS = (b"RCPT", b"DATA", b"BDAT")
 _BYE = Reply(221, "2.0.0", "Bye")
 
 
@@ -43,15 +42,21 @@ class Session(Entrance):
         super().__init__(shared)
         self.client: Client | None = None
         """Known from EHLO on."""
-        self.mail = Transaction()
+        self.mail = self._ended = Transaction()
         self._sender: str | None = None  # of the present or the last transaction, and its last recipient: for the log
         self._recipient: Path | None = None
 
     def note(self, reply: Reply, said: bytes, reason: str = "") -> None:
-        domain = ""
-        if self._recipient is not None and said[:4].upper() in _ABOUT_RECIPIENTS:
-            domain = self.shared.admission.known(self._recipient.domain)
-        refusals.note(reply, self.ip, domain, said, self._sender, reason)
+        shared, verb = self.shared, said[:4].upper()
+        if verb == b"RCPT":
+            names = [self._recipient.domain] if self._recipient is not None else []
+        else:
+            mail = self.mail
+            if not mail.begun and (self._in_message or verb in (b"DATA", b"BDAT")):
+                mail = self._ended  # the transaction ended with its message
+            names = [domain.name for domain in mail.domains]
+        domains = [name for name in names if shared.admission.known(name)]
+        shared.tally.add(domains, refusals.note(reply, self.ip, domains, said, self._sender, reason))
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +188,8 @@ class Session(Entrance):
     # --- how ----------------------------------------------------------------------------------------------------------
 
     async def reset(self) -> None:
-        mail, self.mail = self.mail, Transaction()
+        mail = self._ended = self.mail
+        self.mail = Transaction()
         if self.admitted:
             self.visitor.ends()
         if mail.intake is not None:

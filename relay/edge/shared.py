@@ -13,6 +13,7 @@ from relay.clock import Clock
 from relay.edge.admission import Admission
 from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
+from relay.edge.tally import Tally
 from relay.edge.visitor import Visitors
 from relay.networks import Networks
 from relay.queue.queue import Queue
@@ -36,6 +37,7 @@ class Shared:
     memory: Memory
     visitors: Visitors
     etrn: Etrn
+    tally: Tally
     proxies: Networks = field(default_factory=lambda: Networks(()))
     askers: Networks = field(default_factory=lambda: Networks(()))
     tls: ssl.SSLContext | None = None

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_limits"
-down_revision = "0009_learned"
+down_revision = "0011_refusals"
 
 
 def upgrade() -> None:

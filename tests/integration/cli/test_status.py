@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from sqlalchemy import event
@@ -14,6 +15,7 @@ from relay.clock import Clock
 from relay.continuity.proof import Proof
 from relay.continuity.store import record_proofs
 from relay.db import Database
+from relay.edge.tally import Tally
 from relay.mail import Client, Envelope, Recipient
 from relay.queue.model import Incoming
 from relay.queue.queue import Queue
@@ -221,3 +223,52 @@ def _statements(relayctl: Relayctl) -> int:
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     return len(seen)
+
+
+def _refuse(relayctl: Relayctl, *refusals: tuple[str, str, int]) -> None:
+    """Counts as a node would have written them: domain, reason, how often."""
+    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+
+    async def count() -> None:
+        tally = Tally(database, Clock(), "n1")
+        for domain, reason, times in refusals:
+            for _ in range(times):
+                tally.add([domain], reason)
+        await tally.write()
+
+    asyncio.run(count())
+    database.close()
+
+
+def test_why_mail_was_refused_is_told(relayctl: Relayctl, mail: Mail) -> None:
+    """By domain with what each reason means, for no domain in one line, and as JSON."""
+    _refuse(
+        relayctl,
+        ("acme.example", "quota", 31),
+        ("acme.example", "unknown-recipient", 1204),
+        ("acme.test", "quota", 2),
+        ("", "not-ours", 7),
+    )
+    status = relayctl.json("status")
+    assert status["refused"] == [{"reason": "not-ours", "count": 7}]
+    assert [row["refused"] for row in status["domains"]] == [
+        [{"reason": "unknown-recipient", "count": 1204}, {"reason": "quota", "count": 31}],
+        [{"reason": "quota", "count": 2}],
+        [],
+    ]
+    assert "refused in the last 24 hours, for no domain of ours: not ours 7\n" in relayctl.does("status")
+    one = relayctl.does("status", "acme.example")
+    assert "unknown recipient 1 204 · quota 31" in one
+    assert "quota: too much mail waits for the domain; senders try again, mail is late" in one
+    assert "not ours" not in one
+    assert "unknown recipient 1 204 · quota 33" in relayctl.does("status", "acme")
+    assert "refused" not in relayctl.does("status", "bolt.example")
+
+
+def test_doctor_warns_of_mail_that_is_put_off_for_reasons_of_ours(relayctl: Relayctl, mail: Mail) -> None:
+    """With what to do; what strangers do wrong is no reason to worry."""
+    _refuse(relayctl, ("acme.example", "quota", 31), ("acme.test", "unknown-recipient", 99), ("", "full", 50))
+    checks = [check for check in json.loads(relayctl("--json", "doctor").out) if check["check"] == "refusals"]
+    assert [(check["about"], check["result"]) for check in checks] == [("n1", "warning"), ("acme.example", "warning")]
+    assert checks[1]["evidence"].endswith("for reasons of ours: quota 31")
+    assert checks[1]["remedy"] == "drain what waits, or 'relayctl domain set acme.example --quota SIZE'"

@@ -32,6 +32,7 @@ from relay.db import Database
 from relay.dns import Resolver
 from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
+from relay.edge.tally import Tally
 from relay.mail import Client, Envelope, Recipient, Reply
 from relay.queue.ledger import Ledger, ledger
 from relay.queue.model import Incoming, Outcome
@@ -237,6 +238,7 @@ async def world(folder: Path, *, start: float = NIGHT, edge: bool = True, **chan
                 lambda numbers: None,
                 made.clock,
             ),
+            Tally(made.db, made.clock, "test"),
             proof_key=key,
             resolver=Resolver(settings.dns, made.clock),
         )

@@ -30,6 +30,7 @@ from relay.db import Database
 from relay.dns import Resolver
 from relay.edge.etrn import Etrn
 from relay.edge.server import Edge
+from relay.edge.tally import Tally
 from relay.queue.queue import Queue
 from relay.recipients import lists
 from relay.recipients.known import Recipients
@@ -49,6 +50,7 @@ class House:
     pulse: Pulse
     recipients: Recipients
     queue: Queue
+    tally: Tally
     edge: Edge
     settings: Settings
     key: bytes
@@ -243,9 +245,10 @@ async def house(
         key = await db.run(secret) if key == b"" else key
         asks = Resolver(settings.dns, clock)
         etrn = Etrn(directory, Endpoints(asks, settings.node), queue, pulse, lambda numbers: None, clock)
-        edge = Edge(settings, directory, queue, pulse, recipients, clock, etrn, proof_key=key, resolver=asks)
+        tally = Tally(db, clock, "test")
+        edge = Edge(settings, directory, queue, pulse, recipients, clock, etrn, tally, proof_key=key, resolver=asks)
         await edge.start()
         stack.push_async_callback(edge.close, 5.0)
-        made = House(db, clock, directory, pulse, recipients, queue, edge, settings, key, accepted)
+        made = House(db, clock, directory, pulse, recipients, queue, tally, edge, settings, key, accepted)
         await made.add_domain("gold.example")
         yield made

@@ -23,7 +23,7 @@ def test_a_refusal_is_logged_and_counted(reply: Reply, reason: str) -> None:
     labels = {"domain": "gold.example", "reason": reason}
     before = events.registry.get_sample_value("relay_refused_total", labels) or 0.0
     with capture_logs() as logs:
-        refusals.note(reply, "192.0.2.1", "gold.example", b"RCPT TO:<a@gold.example>", "b@c.example")
+        refusals.note(reply, "192.0.2.1", ["gold.example"], b"RCPT TO:<a@gold.example>", "b@c.example")
     assert events.registry.get_sample_value("relay_refused_total", labels) == before + 1
     (logged,) = logs
     assert logged["reason"] == reason
@@ -42,6 +42,6 @@ def test_a_refusal_may_have_a_word_of_its_own() -> None:
 def test_what_strangers_say_is_safe_to_look_at() -> None:
     """No control character reaches a terminal, and no line grows without bound."""
     with capture_logs() as logs:
-        refusals.note(Reply(500, "5.5.1", "no"), "192.0.2.1", "", b"\x1b[2J\xff\r\n" + b"x" * 5000, "\x1b]0;b" * 1000)
+        refusals.note(Reply(500, "5.5.1", "no"), "192.0.2.1", [], b"\x1b[2J\xff\r\n" + b"x" * 5000, "\x1b]0;b" * 1000)
     assert logs[0]["detail"].isprintable()
     assert len(logs[0]["detail"]) < 700
