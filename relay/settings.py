@@ -127,10 +127,10 @@ class TlsPair(Section):
 
 
 class Smtp(Section):
-    """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight; ``tls_sni``:
-    certificates for clients that ask for the hosts that they name; ``proxy_protocol_from``: the load balancers whose
-    connections begin with a header of the PROXY protocol; ``etrn_from``: who may ask for any domain's mail beside its
-    own servers."""
+    """The listeners. Sizes in bytes, times in seconds; ``memory`` bounds the bytes in flight; ``fair_shares``: domains
+    for which mail comes at the same time take turns; ``tls_sni``: certificates for clients that ask for the hosts that
+    they name; ``proxy_protocol_from``: the load balancers whose connections begin with a header of the PROXY protocol;
+    ``etrn_from``: who may ask for any domain's mail beside its own servers."""
 
     listen: list[Listen] = ["127.0.0.1:2525"]
     max_message_size: Annotated[Size, Field(ge=65536)] = 50 * 1024**2
@@ -138,6 +138,7 @@ class Smtp(Section):
     max_connections: int = Field(default=1000, ge=1)
     max_connections_per_client: int = Field(default=50, ge=1)
     memory: Annotated[Size, Field(ge=1024**2)] = 256 * 1024**2
+    fair_shares: bool = True
     timeout: Positive = 300.0
     bare_newline: Literal["normalize", "reject"] = "normalize"
     tls_certificate: str = ""

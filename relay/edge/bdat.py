@@ -49,10 +49,9 @@ async def bdat(session: Session, argument: str) -> None:
             events.fault("edge", error)
             raise Ending(FAULT) from error
         if last:
-            await session.store(mail, await mail.intake.finish())
+            await session.conclude(mail, mail.intake)
             await mail.intake.close(accepted=True)
             mail.intake = None
-            session.patience.renew(session.clock.monotonic())
             return
         mail.intake.check()
         session.say(b"250 2.0.0 Ok, %d octets\r\n" % size)

@@ -31,6 +31,11 @@ class Chunks:
         self._octets += chunk
         return False
 
+    @property
+    def more_behind(self) -> bool:
+        """What the client has sent behind the chunks isn't here."""
+        return False
+
     def least(self) -> int:
         """How many octets the message will have of those that are held, or more."""
         return len(self._octets)

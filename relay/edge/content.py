@@ -50,6 +50,11 @@ class Content:
         self._searched = max(self._searched, len(raw) - len(END) + 1)
         return self._end >= 0
 
+    @property
+    def more_behind(self) -> bool:
+        """Whether the client has sent something behind the end."""
+        return len(self._raw) > self._end + len(END)
+
     def least(self) -> int:
         """How many octets the message will have of those that are held, or more: some are dots that the client added,
         and a part of the end may be there already."""

@@ -7,13 +7,14 @@ belongs behind the end of data: RFC 5321 4.2.5). What was handed over is no mail
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from relay import events
 from relay.edge.chunks import Chunks
 from relay.edge.content import Content
 from relay.edge.limits import Memory
+from relay.edge.shares import Shares
 from relay.errors import Deferred, EdgeError, Rejected
 from relay.queue.content import PIECE, UPLOAD_ABOVE
 from relay.queue.upload import Upload
@@ -32,20 +33,25 @@ class Intake:
     """``feed()`` what arrives until it says that the end is there, then ``finish()``; ``close()`` whatever happens.
 
     ``content``: how it comes, up to a dot or in counted chunks; of the latter the client's last one is the end.
-    ``limit``: bytes that a message may have; ``reject_bare``: refuse a bare CR or LF instead of mending it.
+    ``limit``: bytes that a message may have; ``domains``: whom it is for; ``reject_bare``: refuse a bare CR or LF
+    instead of mending it.
     """
 
     def __init__(
         self,
         open_upload: Callable[[], Upload],
         memory: Memory,
+        shares: Shares,
         content: Content | Chunks,
         limit: float,
+        domains: Collection[str],
         *,
         reject_bare: bool,
     ) -> None:
         self._open_upload = open_upload
         self._memory = memory
+        self._shares = shares
+        self._domains = domains
         self._charged = 0
         self._limit = limit
         self._reject_bare = reject_bare
@@ -68,14 +74,13 @@ class Intake:
             raise self._refusal
 
     async def refuse(self, refusal: EdgeError) -> None:
-        """Take no more of it. The first reason counts."""
+        """Keep nothing of it, for a reason that lies outside. The first reason counts."""
         if self._refusal is None:
             self._refusal = refusal
             await self._drop()
-            self._content.forget()
 
     async def expect(self, size: int) -> None:
-        """So many more octets are announced: what is too large is refused before they come."""
+        """So many more octets are counted out: what is too large is refused before they come."""
         try:
             self._check_size(self._content.least() + size)
         except EdgeError as refusal:
@@ -100,6 +105,16 @@ class Intake:
         if self._refusal is not None and not ended:
             self._content.forget()
         return ended
+
+    @property
+    def held(self) -> int:
+        """Octets that have not been handed on."""
+        return len(self._content)
+
+    @property
+    def more_behind(self) -> bool:
+        """Whether the client has sent something behind the end."""
+        return self._content.more_behind
 
     async def finish(self) -> Taken:
         """The message as a whole. Raises what it was refused for."""
@@ -130,7 +145,8 @@ class Intake:
         piece = self._content.piece()
         self._check_size(len(piece))
         self._check_bare()
-        await self._hand_over(self._upload, piece)
+        async with self._shares.turn(self._domains, len(piece)):
+            await self._hand_over(self._upload, piece)
         self._charge(len(self._content) + PIECE)  # an upload holds less than a piece itself
 
     async def _hand_over(self, upload: Upload, piece: bytes) -> None:
@@ -141,7 +157,7 @@ class Intake:
 
     def _charge(self, held: int) -> None:
         """Count what is held of this message now. Raises Deferred, 452."""
-        self._memory.take(held - self._charged)
+        self._memory.take(held - self._charged, self._domains)
         self._charged = held
 
     def _check_size(self, more: int) -> None:

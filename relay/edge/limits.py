@@ -1,4 +1,4 @@
-"""What one node lets in at a time: sessions in all, for each client and each domain, and bytes held in memory.
+"""What one node lets in at a time: sessions in all, by client and by domain; bytes in memory in all and by domain.
 
 Counters, nothing else: a refusal says so and changes nothing, and what was let in must be given back.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from collections.abc import Collection
 
 from relay.errors import Deferred
 
@@ -47,7 +48,7 @@ class Connections:
             del self.clients[client]
 
 
-class Shares:
+class DomainSessions:
     """Sessions that have mail under way, by domain, of the ``connections`` that there may be in all.
 
     ``most``: for one domain; 0: no more than are left that no domain has. So one domain gets half of them, and of three
@@ -80,20 +81,35 @@ class Shares:
             del self.domains[domain]
 
 
+SHARE = 7
+"""A domain may hold so many times the memory that is free: alone seven eighths, two of them less than half each."""
+
+
 class Memory:
-    """Bytes of messages that are on their way in, over all sessions."""
+    """Bytes of messages that are on their way in, over all sessions.
+
+    However much comes for one domain, or for several, some is always left for the next one.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._held: Counter[str] = Counter()
 
     def check(self, size: int) -> None:
         """Raises Deferred, 452, where ``size`` more bytes find no room."""
         if self.used + size > self.limit:
             raise Deferred(452, "4.3.1", "Out of memory, try again later", "memory")
 
-    def take(self, size: int) -> None:
-        """Count ``size`` more bytes, or less where it is negative. Raises Deferred, 452."""
+    def take(self, size: int, domains: Collection[str] = ()) -> None:
+        """Count ``size`` more bytes, or less where it is negative, for these domains. Raises Deferred, 452."""
         if size > 0:
             self.check(size)
+            left = SHARE * (self.limit - self.used - size)
+            if any(self._held[domain] + size > left for domain in domains):
+                raise Deferred(452, "4.3.1", "Out of memory for this domain, try again later", "memory")
         self.used += size
+        for domain in domains:
+            self._held[domain] += size
+            if not self._held[domain]:
+                del self._held[domain]

@@ -22,6 +22,7 @@ REASONS = {
     "450 4.2.2": "quota",
     "451 4.3.0": "unavailable",
     "451 4.3.2": "primary-up",
+    "451 4.4.5": "busy",
     "451 4.7.1": "contract",
     "452 4.3.1": "full",
     "452 4.5.3": "recipients",

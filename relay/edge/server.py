@@ -22,6 +22,7 @@ from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
 from relay.edge.session import Session
 from relay.edge.shared import Shared
+from relay.edge.shares import Shares
 from relay.edge.tally import Tally
 from relay.edge.visitor import Visitors
 from relay.errors import StartFailed
@@ -59,8 +60,19 @@ class Edge:
         visitors = Visitors(
             settings.limits, smtp.max_connections, resolver, clock, lambda: len(directory.snapshot.domains)
         )
-        memory = Memory(smtp.memory)
-        self._shared = Shared(smtp, node.hostname, admission, queue, clock, connections, memory, visitors, etrn, tally)
+        self._shared = Shared(
+            smtp,
+            node.hostname,
+            admission,
+            queue,
+            clock,
+            connections,
+            Memory(smtp.memory),
+            Shares(clock, on=smtp.fair_shares),
+            visitors,
+            etrn,
+            tally,
+        )
         self._servers: list[asyncio.Server] = []
         self._rounds: asyncio.TimerHandle | None = None
 
@@ -104,6 +116,7 @@ class Edge:
         shared.connections.most = smtp.max_connections
         shared.connections.most_per_client = smtp.max_connections_per_client
         shared.memory.limit = smtp.memory
+        shared.shares.on = smtp.fair_shares
         shared.visitors.reconfigure(shared.visitors.limits, smtp.max_connections)
 
     def reconfigure_limits(self, limits: Limits) -> None:

@@ -21,6 +21,7 @@ from relay.edge.intake import Intake, Taken
 from relay.edge.parameters import MailParameters, mail_parameters, recipient_parameters
 from relay.edge.received import received_line
 from relay.edge.shared import Shared
+from relay.edge.shares import Turn, patient
 from relay.edge.transaction import Transaction
 from relay.edge.wire import Ending, Wire
 from relay.errors import Deferred, Rejected
@@ -54,7 +55,7 @@ class Session(Entrance):
             mail = self.mail
             if not mail.begun and (self._in_message or verb in (b"DATA", b"BDAT")):
                 mail = self._ended  # the transaction ended with its message
-            names = [domain.name for domain in mail.domains]
+            names = mail.names
         domains = [name for name in names if shared.admission.known(name)]
         shared.tally.add(domains, refusals.note(reply, self.ip, domains, said, self._sender, reason))
 
@@ -126,6 +127,7 @@ class Session(Entrance):
                 self.flush()  # what was asked before needn't wait for it
                 told = await admission.ask(path)
             domain = admission.recipient(path, mail.asked, told)
+            self.shared.shares.seen(domain.name)
             self.visitor.enters(domain.name, mail.count(domain) + 1)
             mail.add(Recipient(path.address, *asked), domain)
         self.say(b"250 2.1.5 Ok\r\n")
@@ -211,7 +213,8 @@ class Session(Entrance):
         shared = self.shared
         limit = min(shared.smtp.max_message_size, shared.admission.room(self.mail.domains))
         reject_bare = shared.smtp.bare_newline == "reject"
-        return Intake(shared.queue.upload, shared.memory, content, limit, reject_bare=reject_bare)
+        queue, memory, shares, names = shared.queue, shared.memory, shared.shares, self.mail.names
+        return Intake(queue.upload, memory, shares, content, limit, names, reject_bare=reject_bare)
 
     async def _take(self, mail: Transaction, intake: Intake) -> None:
         """Read the message to its end, whatever becomes of it, and have it stored."""
@@ -220,18 +223,36 @@ class Session(Entrance):
             while not await intake.feed(chunk := await self.chunk()):
                 if not intake.refused:
                     self.patience.progress(len(chunk))
+            await self.conclude(mail, intake)
+            accepted = True
+        finally:
+            await intake.close(accepted=accepted)
+
+    async def conclude(self, mail: Transaction, intake: Intake) -> None:
+        """Store what has come when its domain has its turn, and say 250. Raises Rejected, Deferred, Gone, Ending."""
+        turn = self.shared.shares.ask(mail.names, intake.held)
+        try:
+            await self._wait_for(turn, intake)
             try:
                 taken = await intake.finish()
             finally:
                 self.lines.put_back(intake.behind)
-            await self.store(mail, taken)
-            accepted = True
-            self.patience.renew(self.clock.monotonic())
+            await self._store(mail, taken)
         finally:
-            await intake.close(accepted=accepted)
+            turn.end()
+        self.patience.renew(self.clock.monotonic())
 
-    async def store(self, mail: Transaction, taken: Taken) -> None:
-        """Hand a whole message to the queue, and say 250. Raises Rejected, Deferred."""
+    async def _wait_for(self, turn: Turn, intake: Intake) -> None:
+        """For the turn of this message's domain, which comes at once while there is mail for that one alone."""
+        if turn.ready is None or turn.ready.done() or intake.refused:
+            return
+        try:
+            async with patient():
+                await self.stand_by(turn.ready, more=intake.more_behind)
+        except Deferred as refusal:
+            await intake.refuse(refusal)
+
+    async def _store(self, mail: Transaction, taken: Taken) -> None:
         shared, client = self.shared, self.client
         assert client is not None and mail.sender is not None  # noqa: S101 - MAIL saw to both
         header = survey(taken.beginning, shared.admission.own_names)

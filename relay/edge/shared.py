@@ -13,6 +13,7 @@ from relay.clock import Clock
 from relay.edge.admission import Admission
 from relay.edge.etrn import Etrn
 from relay.edge.limits import Connections, Memory
+from relay.edge.shares import Shares
 from relay.edge.tally import Tally
 from relay.edge.visitor import Visitors
 from relay.networks import Networks
@@ -35,6 +36,7 @@ class Shared:
     clock: Clock
     connections: Connections
     memory: Memory
+    shares: Shares
     visitors: Visitors
     etrn: Etrn
     tally: Tally

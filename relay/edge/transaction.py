@@ -53,6 +53,11 @@ class Transaction:
         return [domain for domain, _ in self._routes.values()]
 
     @property
+    def names(self) -> list[str]:
+        """Of the domains."""
+        return [name for _, name in self._routes]
+
+    @property
     def routes(self) -> Routes:
         """The recipients by Gold domain."""
         return tuple((domain, tuple(recipients)) for domain, recipients in self._routes.values())

@@ -13,7 +13,7 @@ from relay.dns import Resolver
 from relay.edge.addresses import Path
 from relay.edge.blocklist import Blocklists
 from relay.edge.greeting import Known
-from relay.edge.limits import Shares, client_of
+from relay.edge.limits import DomainSessions, client_of
 from relay.edge.rates import Rates
 from relay.edge.transaction import Routes
 from relay.edge.wire import Ending
@@ -34,7 +34,7 @@ class Visitors:
         self.clock = clock
         self.limits = limits
         self.rates = Rates(limits)
-        self.shares = Shares(limits.domain_connections, connections)
+        self.sessions = DomainSessions(limits.domain_connections, connections)
         self.known = Known()
         self.blocklists = Blocklists(resolver, clock, limits.dnsbl)
         self._exempt = Networks(limits.exempt)
@@ -44,7 +44,7 @@ class Visitors:
         """Go by other limits from now on; who is exempt is looked at when a session begins."""
         self.limits = limits
         self.rates.reconfigure(limits)
-        self.shares.most, self.shares.connections = limits.domain_connections, connections
+        self.sessions.most, self.sessions.connections = limits.domain_connections, connections
         self.blocklists.reconfigure(limits.dnsbl)
         self._exempt = Networks(limits.exempt)
 
@@ -100,7 +100,7 @@ class Visitor:
             node.rates.room(domain, recipients, node.clock.monotonic())
         if domain in self._held:
             return
-        if node.shares.enter(domain, alone=node.alone()):
+        if node.sessions.enter(domain, alone=node.alone()):
             self._held.add(domain)
         elif self._held:  # the session goes on: it has mail for somebody else
             raise Deferred(450, "4.7.1", FULL.text, "domain-connections")
@@ -118,5 +118,5 @@ class Visitor:
     def ends(self) -> None:
         """There is no transaction any more."""
         for domain in self._held:
-            self._node.shares.leave(domain)
+            self._node.sessions.leave(domain)
         self._held.clear()

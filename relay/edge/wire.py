@@ -80,6 +80,7 @@ class Wire(SMTP):
         self._expired = False
         self._leaving = False
         self._in_message = False
+        self._standing_by = False
         self._in_a_row = 0
         self._held_back = False  # the client is made to pause
         self._choked = False  # the client doesn't take our replies
@@ -124,9 +125,9 @@ class Wire(SMTP):
     # --- called by the server -----------------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """End the session with 421: at once, or after the message that is on its way."""
+        """End the session with 421: at once, or after the message that is on its way (unless it has yet to wait)."""
         self._leaving = True
-        if not self._in_message:
+        if not self._in_message or self._standing_by:
             self._wake()
 
     def abort(self) -> None:
@@ -165,6 +166,29 @@ class Wire(SMTP):
             self.patience.wait(self.clock.monotonic())
             await self.more()
         return self.lines.chunk(most)
+
+    async def stand_by(self, ready: asyncio.Future[None], *, more: bool) -> None:
+        """Wait for something of ours before we go on, as long as the client does. Raises Gone, Ending.
+
+        A client that has hung up meanwhile won't hear our reply, and sends its message again: nothing is begun for it.
+        ``more``: it has said more already, so that it is there for replies although it has closed its side.
+        """
+        ready.add_done_callback(lambda _: self._wake())
+        self.patience.wait(self.clock.monotonic())
+        self._standing_by = True
+        try:
+            while not ready.done():
+                if self._expired:
+                    raise Ending(LATE)
+                if self._leaving:
+                    raise Ending(STOPPED)
+                if self._lost or (self._eof and not more and not self.lines):
+                    raise Gone
+                self._waiter = self.loop.create_future()
+                await self._waiter
+        finally:
+            self._waiter = None
+            self._standing_by = False
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on encrypted; what was sent ahead is dropped (RFC 3207 section 4.2). Raises Gone where that fails."""

@@ -124,12 +124,12 @@ async def test_the_sessions_of_one_domain_leave_some_to_the_others(tmp_path: Pat
             assert await flood[0].ask("RSET") == "250 2.0.0 OK"
             assert await _begin(client, "a@gold.example") == "250 2.1.5"
         flood[1].writer.transport.abort()
-        await eventually(lambda: not relay.edge._shared.visitors.shares.domains["gold.example"] > 2)
+        await eventually(lambda: not relay.edge._shared.visitors.sessions.domains["gold.example"] > 2)
         async with relay.client() as client:
             assert (await client.mail(b"x")).startswith("250 ")
         for client in flood:
             client.writer.transport.abort()
-        await eventually(lambda: not relay.edge._shared.visitors.shares.domains)
+        await eventually(lambda: not relay.edge._shared.visitors.sessions.domains)
 
 
 async def test_a_domain_that_is_alone_may_have_all_sessions(tmp_path: Path) -> None:

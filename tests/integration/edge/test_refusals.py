@@ -106,6 +106,7 @@ async def test_a_node_writes_its_counts_by_itself_and_at_its_end(tmp_path: Path)
     """A clean stop loses none."""
     async with running(tmp_path) as node:
         reader, writer = await asyncio.open_connection(*node.address)
+        await reader.readuntil(b"\r\n")
         writer.write(b"EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@stranger.example>\r\n")
         await reader.readuntil(b"550 5.7.1")
         await eventually(lambda: _written(node.app.db) == {"": {"not-ours": 1}})

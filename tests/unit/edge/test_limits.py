@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.edge.limits import Connections, Memory, Shares
+from relay.edge.limits import Connections, DomainSessions, Memory
 from relay.errors import Deferred
 
 
@@ -38,39 +38,39 @@ def test_an_ipv6_network_is_one_client() -> None:
 
 def test_a_flooded_domain_leaves_room_for_the_others() -> None:
     """However many are flooded, each gets as much as is left for all that aren't."""
-    shares = Shares(0, 1000)
-    assert _sessions(shares, "one.example") == 500
-    assert _sessions(shares, "two.example") == 250
-    shares.leave("one.example")
-    shares.leave("one.example")
-    assert _sessions(shares, "three.example") == 126
-    assert shares.enter("four.example", alone=False)
+    sessions = DomainSessions(0, 1000)
+    assert _sessions(sessions, "one.example") == 500
+    assert _sessions(sessions, "two.example") == 250
+    sessions.leave("one.example")
+    sessions.leave("one.example")
+    assert _sessions(sessions, "three.example") == 126
+    assert sessions.enter("four.example", alone=False)
 
 
 def test_a_domain_may_always_have_one_session() -> None:
     """Also where nothing is left; and a domain that is alone may have all."""
-    shares = Shares(0, 2)
-    assert _sessions(shares, "one.example") == 1
-    assert _sessions(shares, "two.example") == 1
-    assert _sessions(shares, "three.example") == 1
+    sessions = DomainSessions(0, 2)
+    assert _sessions(sessions, "one.example") == 1
+    assert _sessions(sessions, "two.example") == 1
+    assert _sessions(sessions, "three.example") == 1
     for name in ("one", "two", "three"):
-        shares.leave(f"{name}.example")
-    assert not shares.domains
-    assert [shares.enter("one.example", alone=True) for _ in range(5)] == [True] * 5
+        sessions.leave(f"{name}.example")
+    assert not sessions.domains
+    assert [sessions.enter("one.example", alone=True) for _ in range(5)] == [True] * 5
 
 
 def test_a_limit_that_is_set_is_the_limit() -> None:
     """Whatever is left, and whether or not the domain is alone."""
-    shares = Shares(3, 1000)
-    assert _sessions(shares, "one.example") == 3
-    assert not shares.enter("one.example", alone=True)
-    assert _sessions(shares, "two.example") == 3
+    sessions = DomainSessions(3, 1000)
+    assert _sessions(sessions, "one.example") == 3
+    assert not sessions.enter("one.example", alone=True)
+    assert _sessions(sessions, "two.example") == 3
 
 
-def _sessions(shares: Shares, domain: str) -> int:
+def _sessions(sessions: DomainSessions, domain: str) -> int:
     """How many a domain gets that asks for as many as it can."""
     count = 0
-    while shares.enter(domain, alone=False):
+    while sessions.enter(domain, alone=False):
         count += 1
     return count
 
@@ -84,3 +84,19 @@ def test_memory_is_bounded_and_given_back() -> None:
     memory.take(40)
     memory.take(-100)
     assert memory.used == 0
+
+
+def test_a_domain_leaves_memory_for_others() -> None:
+    """However much comes for one, or for two; what is given back may be had again."""
+    memory = Memory(800)
+    memory.take(700, ["loud"])
+    with pytest.raises(Deferred, match=r"452 4\.3\.1"):
+        memory.take(1, ["loud"])
+    memory.take(87, ["quiet"])
+    with pytest.raises(Deferred, match=r"452 4\.3\.1"):
+        memory.take(1, ["quiet", "loud"])
+    memory.take(-700, ["loud"])
+    memory.take(1, ["loud", "quiet"])
+    memory.take(-1, ["loud", "quiet"])
+    memory.take(-87, ["quiet"])
+    assert (memory.used, dict(memory._held)) == (0, {})
