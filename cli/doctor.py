@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from cli import refusals
+from cli import contract, refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -90,6 +90,7 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     checks += _domain_checks(snapshot, appliances)
     checks += _learned_checks(operator, snapshot, appliances)
+    checks += _contract_checks(operator, snapshot, appliances)
     names = [domain.name for one in appliances for domain in snapshot.domains_of[one.id]]
     checks += _refusal_checks(operator.settings.node.name, names, refused)
     if not operator.out.facts([asdict(check) for check in checks]):
@@ -288,6 +289,24 @@ def _learned_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence
     with operator.db.read() as connection:
         found = list(warnings(connection, domains))
     return [Check(domain.name, "wildcard", "warning", evidence, remedy) for domain, evidence, remedy in found]
+
+
+def _contract_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> Iterator[Check]:
+    """What becomes of mail for domains whose contract is over."""
+    now = operator.now()
+    for domain in (domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]):
+        if domain.contract_runs(now):
+            continue
+        known = snapshot.naming.get(domain.id)
+        evidence = contract.sentence(domain, known, now)
+        if contract.facts(domain, known, now)["contract"] == "gone":
+            yield Check(domain.name, "contract", "ok", evidence)
+        else:
+            remedy = (
+                f"take this relay out of the MX set of {domain.name}; "
+                f"or, if the contract goes on: 'relayctl domain set {domain.name} --until DATE'"
+            )
+            yield Check(domain.name, "contract", "warning", evidence, remedy)
 
 
 def _refusal_checks(node: str, names: Sequence[str], refused: Mapping[str, Mapping[str, int]]) -> Iterator[Check]:

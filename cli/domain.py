@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import Connection
 
+from cli import contract
 from cli.appliance import appliance_options, appliance_values
 from cli.context import Noun, Operator, dry_run_option, json_option
 from cli.learned import accepts_all
@@ -18,6 +19,7 @@ from cli.names import APPLIANCE, DOMAIN
 from cli.render import at, plural, size, span
 from cli.table import Column, count
 from relay.appliances import store
+from relay.appliances.contract import all_namings
 from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_duration
 from relay.errors import Refused
 from relay.mail import normalise_domain
@@ -183,9 +185,11 @@ def show(operator: Operator, name: str) -> None:
     with operator.db.read() as connection:
         found = store.get_domain(connection, name)
         description = describe(found, _appliance_names(connection)[found.appliance_id])
+        naming = all_namings(connection).get(found.id)
         if found.recipients is RecipientPolicy.LEARNED:
             description["accepts_all"] = accepts_all(connection, found)
-    if not operator.out.facts(description):
+    if not operator.out.facts(description | contract.facts(found, naming, operator.now())):
+        description["contract"] = contract.sentence(found, naming, operator.now())
         shown = description | {
             "lifetime_seconds": span(found.lifetime),
             "quota_bytes": size(found.quota),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from relay.appliances import facts, store
+from relay.appliances.contract import Naming, all_namings
 from relay.appliances.facts import Continuity, ContinuityFact, Health, HealthFact, Window
 from relay.appliances.model import Appliance, Domain
 from relay.db import Database
@@ -31,6 +32,8 @@ class Snapshot:
     health: dict[int, HealthFact] = field(default_factory=dict)
     continuity: dict[int, ContinuityFact] = field(default_factory=dict)
     windows: tuple[Window, ...] = ()
+    naming: dict[int, Naming] = field(default_factory=dict)
+    """By domain id, of domains whose contract is over."""
 
 
 class Directory:
@@ -61,6 +64,10 @@ class Directory:
 
     def continuity(self, appliance_id: int) -> ContinuityFact:
         return self._snapshot.continuity.get(appliance_id, _NO_CONTINUITY)
+
+    def naming(self, domain_id: int) -> Naming | None:
+        """What the DNS says of a domain whose contract is over; None before anybody looked."""
+        return self._snapshot.naming.get(domain_id)
 
     async def refresh(self) -> bool:
         """Reload if the facts changed; True if they did."""
@@ -95,4 +102,5 @@ def load(connection: Connection, known: int = 0) -> Snapshot | None:
         facts.all_health(connection),
         facts.all_continuity(connection),
         tuple(facts.list_windows(connection)),
+        all_namings(connection),
     )

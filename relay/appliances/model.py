@@ -112,12 +112,16 @@ class Domain:
     quota_messages: int = 0
     never_seen: NeverSeen = NeverSeen.ACCEPT
 
-    def contract_runs(self, now: float) -> bool:
-        """True to the end of the contract's last day, in UTC."""
+    @property
+    def ends_at(self) -> float | None:
+        """The end of the contract's last day, in UTC; None: it has no end."""
         if self.until is None:
-            return True
-        end = datetime(self.until.year, self.until.month, self.until.day, tzinfo=UTC) + timedelta(days=1)
-        return now < end.timestamp()
+            return None
+        return (datetime(self.until.year, self.until.month, self.until.day, tzinfo=UTC) + timedelta(days=1)).timestamp()
+
+    def contract_runs(self, now: float) -> bool:
+        """True to the end of the contract's last day."""
+        return self.ends_at is None or now < self.ends_at
 
 
 def parse_duration(text: str) -> int:

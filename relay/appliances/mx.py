@@ -51,6 +51,19 @@ class Endpoints:
             return Route((), f"the DNS gives no answer: {error}", unknown=True)
         return choose(domain, records, ours)
 
+    async def names_us(self, domain: str) -> bool | None:
+        """Whether the DNS sends the mail of ``domain`` to this cluster; None where it gives no answer."""
+        try:
+            # Without MX records the domain's own host is the only one (RFC 5321 5.1).
+            records = await self._resolver.mx(domain) or [Mx(0, domain)]
+            hosts = {record.host for record in records if record.host}
+            if self._us.names & hosts:
+                return True
+            known = await asyncio.gather(*map(self._resolver.addresses, hosts)) if self._us.addresses else []
+        except LookupFailed:
+            return None
+        return any(not self._us.addresses.isdisjoint(addresses) for addresses in known)
+
     async def addresses(self, primary: Primary) -> list[str]:
         """IP addresses of a primary; the last known ones where the DNS gives no answer. Raises LookupFailed."""
         return await self._resolver.addresses(primary.host, stale=STALE)

@@ -109,6 +109,16 @@ findings = Table(
     UniqueConstraint("appliance_id", "domain", "condition"),
 )
 
+# What the DNS says of a domain whose contract is over, written by watch alone: when an MX last named this cluster, or
+# that couldn't be known, and when it was last looked at.
+naming = Table(
+    "naming",
+    metadata,
+    Column("domain_id", ForeignKey("domains.id", ondelete="CASCADE"), primary_key=True),
+    Column("named_at", Float, nullable=False),
+    Column("looked_at", Float, nullable=False),
+)
+
 # One row: raised by whatever changes the tables above, so that a node reloads what it knows only when it must.
 facts_version = Table(
     "facts_version",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from relay.appliances import proofs
+from relay.appliances.contract import Naming, gone_for_good
 from relay.appliances.directory import Directory
 from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import DEFAULT_LIFETIME, DEFAULT_QUOTA, Domain, RecipientPolicy, WhenUp
@@ -32,8 +33,8 @@ class Facts:
     """What decides about one recipient of a Gold domain.
 
     ``proven_up``: the primary is up now, by probes that keep their schedule. ``waiting``, ``messages``: bytes and
-    messages here for the domain.
-    ``verdict``: whether the recipient exists, as far as the domain's policy asks.
+    messages here for the domain. ``verdict``: whether the recipient exists, as far as the domain's policy asks.
+    ``naming``: what the DNS says once the contract is over.
     """
 
     domain: Domain
@@ -42,13 +43,16 @@ class Facts:
     waiting: int
     verdict: Verdict
     messages: int = 0
+    naming: Naming | None = None
 
 
 def judge(facts: Facts, asked: MailParameters, now: float) -> EdgeError | None:
     """Why a recipient isn't taken at ``now``; None: it is. What is final comes before what may pass."""
     domain, health = facts.domain, facts.health
     if not domain.contract_runs(now):
-        # An MX record still names us, or nobody would ask here: for good only once none does.
+        # As long as an MX record may name us its mail comes here: for good only once none has for a while.
+        if gone_for_good(domain, facts.naming, now):
+            return Rejected(550, "5.1.2", "This domain is not served here any more")
         return Deferred(451, "4.7.1", "This domain is not served here any more")
     if facts.verdict is Verdict.UNKNOWN:
         return Rejected(550, "5.1.1", "No such recipient")
@@ -173,4 +177,5 @@ class Admission:
         exists = local.lower() == "postmaster"
         verdict = Verdict.TAKEN if exists else told or self._recipients.verdict(domain, local)
         waiting = self._waiting(domain.name)
-        return Facts(domain, health, proven_up, waiting.bytes, verdict, waiting.messages)
+        naming = self._directory.naming(domain.id) if domain.until is not None else None
+        return Facts(domain, health, proven_up, waiting.bytes, verdict, waiting.messages, naming)

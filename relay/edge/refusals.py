@@ -28,6 +28,7 @@ REASONS = {
     "452 4.5.3": "recipients",
     "459 4.7.1": "etrn",
     "550 5.1.1": "unknown-recipient",
+    "550 5.1.2": "contract",
     "550 5.6.7": "smtputf8",
     "550 5.6.11": "bare-newline",
     "550 5.7.1": "not-ours",

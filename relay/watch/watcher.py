@@ -29,6 +29,7 @@ from relay.clock import Clock
 from relay.cluster.node import Node
 from relay.db import Database
 from relay.settings import Watch, parse_address
+from relay.watch.contracts import Contracts
 from relay.watch.health import judge
 from relay.watch.isolation import Census, any_answers
 from relay.watch.probe import Answer, Said
@@ -78,6 +79,7 @@ class Watcher:
         self._references = _references(settings)
         self._prober = Prober(settings, endpoints, clock, hostname, self._heard)
         self._routes = Routes(endpoints, directory, db, clock, node.holds, self._routed)
+        self._contracts = Contracts(endpoints, directory, db, clock, node.owns, node.holds, node.settling)
         self._census = Census()
         self._watched: dict[int, _Watched] = {}
         self._behind: dict[Primary, set[int]] = {}
@@ -103,6 +105,7 @@ class Watcher:
                 group.create_task(self._write())
                 group.create_task(self._beat())
                 group.create_task(self._routes.run())
+                group.create_task(self._contracts.run())
         finally:
             await self._prober.stop()
 

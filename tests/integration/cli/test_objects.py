@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,15 @@ def test_an_order_is_taken_and_recorded(relayctl: Relayctl, order: str) -> None:
     assert (line["appliance"], line["to"], line["reason"]) == ("acme", order, "the customer called")
     assert f"{order} (" in relayctl.does("status", "acme")
     assert "the customer called" in relayctl.does("failover", "history")
+
+
+def test_a_contract_that_is_over_is_said(relayctl: Relayctl) -> None:
+    """By domain show, and by doctor with what to do; one that runs needs no word."""
+    relayctl.does("domain", "add", "over.example", "--primary", "192.0.2.25", "--until", date(2020, 1, 1))
+    relayctl.does("domain", "add", "on.example", "--primary", "192.0.2.25", "--until", date(2999, 1, 1))
+    assert "over since the end of 2020-01-01; mail is put off (451)" in relayctl.does("domain", "show", "over.example")
+    assert relayctl.json("domain", "show", "over.example")["contract"] == "over"
+    assert relayctl.json("domain", "show", "on.example")["contract"] == "running"
+    (check,) = [one for one in json.loads(relayctl("--json", "doctor").out) if one["check"] == "contract"]
+    assert (check["about"], check["result"]) == ("over.example", "warning")
+    assert "'relayctl domain set over.example --until DATE'" in check["remedy"]

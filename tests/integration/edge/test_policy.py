@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from relay.appliances import proofs
+from relay.appliances.contract import Naming, set_namings
 from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import RecipientPolicy, WhenUp
+from relay.edge.tally import refused
 from relay.mail import Reply
 from relay.queue.model import Outcome
 from relay.queue.states import State
@@ -150,3 +153,24 @@ async def test_a_node_without_a_postmaster_says_so(tmp_path: Path) -> None:
     async with house(tmp_path, node={"postmaster": ""}) as relay, relay.client() as client:
         assert await rcpt(client, "postmaster") == "451 4.3.5"
         assert await rcpt(client, "postmaster@gold.example") == "250 2.1.5"
+
+
+@pytest.mark.parametrize(
+    ("named", "looked", "expected"),
+    [(None, None, "451 4.7.1"), (1, 0, "451 4.7.1"), (15, 0, "550 5.1.2"), (15, 3, "451 4.7.1")],
+    ids=["nobody looked", "named yesterday", "not named for 15 days", "not looked for 3 days"],
+)
+async def test_after_the_contract_the_record_decides(
+    named: int | None, looked: int | None, expected: str, tmp_path: Path
+) -> None:
+    """Days since an MX named us, and since anybody looked; both refusals count as the contract's."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        domain = await relay.add_domain("over.example", until=date(2020, 1, 1))
+        if named is not None and looked is not None:
+            now = relay.clock.now()
+            with relay.db.write() as connection:
+                set_namings(connection, {domain.id: Naming(now - named * 86400, now - looked * 86400)})
+            await relay.learn()
+        assert await rcpt(client, "a@over.example") == expected
+        await relay.tally.write()
+        assert await relay.db.run(refused, relay.clock.now()) == {"over.example": {"contract": 1}}

@@ -90,6 +90,28 @@ async def test_a_dead_resolver_leaves_what_was_known() -> None:
         assert "the DNS gives no answer" in other.problem
 
 
+@pytest.mark.parametrize(
+    ("mx", "expected"),
+    [
+        (["10 one.test.", "20 mx2.relay.test."], True),
+        (["10 one.test.", "20 alias.test."], True),
+        (["10 one.test.", "20 two.test."], False),
+        (["0 ."], False),
+        ([], False),
+        (["10 one.test.", "20 broken.test."], None),
+        (["10 relay.test.", "20 broken.test."], True),
+    ],
+)
+async def test_whether_the_dns_sends_mail_here(mx: list[str], expected: bool | None) -> None:
+    """By name or address; what it doesn't answer is unknown, never no."""
+    async with DnsStub({**HOSTS, "acme.test MX": mx}) as stub:
+        stub.servfail = {"broken.test"}
+        endpoints = Endpoints(Resolver(Dns(resolvers=[stub.address], timeout=1.0)), NODE)
+        assert await endpoints.names_us("acme.test") is expected
+        stub.servfail = {"silent.test"}
+        assert await endpoints.names_us("silent.test") is None
+
+
 def test_an_address_of_ours_that_is_none_is_refused() -> None:
     """[node] mx_addresses takes IP addresses."""
     with pytest.raises(SettingsError, match="mx_addresses"):
