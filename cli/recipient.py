@@ -54,7 +54,7 @@ def list_(operator: Operator, domain: str) -> None:
     """All recipients of a domain that are listed, or were learned."""
     with operator.db.read() as connection:
         found = store.get_domain(connection, domain)
-        addresses = [f"{local}@{found.name}" for local in lists.list_all(connection, found)]
+        addresses = list(dict.fromkeys(one.entry.address(found.name) for one in lists.list_all(connection, found)))
     if found.recipients is RecipientPolicy.LEARNED:
         show_learned(operator, found)
         return

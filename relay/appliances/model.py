@@ -16,6 +16,7 @@ from relay.mail import normalise_domain
 
 DEFAULT_LIFETIME = 14 * 86400
 DEFAULT_QUOTA = 10 * 1000**3
+DEFAULT_PLUS = "+"
 
 
 class Activation(StrEnum):
@@ -98,7 +99,10 @@ class Appliance:
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A Gold domain. ``lifetime``: seconds a message may wait; ``quota``: bytes that may, ``quota_messages``: messages
-    (0: any number); ``until``: the contract's last day."""
+    (0: any number); ``until``: the contract's last day.
+
+    ``plus_addressing``: the characters of which each begins an extension (``info+shop``); empty for none.
+    """
 
     id: int
     name: str
@@ -111,6 +115,7 @@ class Domain:
     created_at: float
     quota_messages: int = 0
     never_seen: NeverSeen = NeverSeen.ACCEPT
+    plus_addressing: str = DEFAULT_PLUS
 
     @property
     def ends_at(self) -> float | None:

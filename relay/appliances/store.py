@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from relay.appliances.facts import raise_version
 from relay.appliances.model import (
     DEFAULT_LIFETIME,
+    DEFAULT_PLUS,
     DEFAULT_QUOTA,
     Activation,
     Appliance,
@@ -124,6 +125,7 @@ def add_domain(
     quota_messages: int = 0,
     until: date | None = None,
     never_seen: NeverSeen = NeverSeen.ACCEPT,
+    plus_addressing: str = DEFAULT_PLUS,
 ) -> Domain:
     """Add one to an appliance. Raises Refused."""
     try:
@@ -134,7 +136,20 @@ def add_domain(
         raise Refused(f"{name!r} is not a full domain name")
     if find_domain(connection, name) is not None:
         raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
-    domain = Domain(0, name, appliance_id, recipients, when_up, lifetime, quota, until, now, quota_messages, never_seen)
+    domain = Domain(
+        0,
+        name,
+        appliance_id,
+        recipients,
+        when_up,
+        lifetime,
+        quota,
+        until,
+        now,
+        quota_messages,
+        never_seen,
+        plus_addressing,
+    )
     number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
     assert number is not None  # noqa: S101
     raise_version(connection)

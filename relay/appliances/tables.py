@@ -37,6 +37,7 @@ domains = Table(
     Column("until", String),
     Column("created_at", Float, nullable=False),
     Column("never_seen", String, nullable=False),
+    Column("plus_addressing", String, nullable=False, server_default="+"),
 )
 
 # One row an appliance, written by watch alone.

@@ -1,19 +1,48 @@
 """Whether a recipient exists, answered from memory on the event loop.
 
-The lists are loaded whole and replaced when they change. Before they have been loaded, and where a list that must
-exist is empty, nothing is known; and what isn't known is never a reason to refuse for good.
+The list of a domain is loaded whole, in a thread, and again when it has changed. Before it has been loaded, and where
+a list that must exist is empty, nothing is known; and what isn't known is never a reason to refuse for good.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from relay.appliances.directory import Directory
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
 from relay.recipients import lists
+from relay.recipients.address import bases, mailbox
 from relay.recipients.learning import Learning
 from relay.recipients.verdict import Verdict
 
 __all__ = ["Recipients", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who exists at one domain, at one version of its lists."""
+
+    version: int
+    mailboxes: frozenset[str]
+    catch_all: bool
+
+    def verdict(self, local: str, separators: str) -> Verdict:
+        """Of a recipient with ``local`` before the @, as it was written. An extension belongs to its mailbox."""
+        if self.catch_all:
+            return Verdict.TAKEN
+        if not self.mailboxes:
+            return Verdict.UNDECIDED
+        try:
+            text = mailbox(local)
+        except ValueError:
+            return Verdict.UNKNOWN
+        if text in self.mailboxes or any(base in self.mailboxes for base in bases(text, separators)):
+            return Verdict.TAKEN
+        return Verdict.UNKNOWN
+
+
+NOTHING = Known(0, frozenset(), catch_all=False)
 
 
 class Recipients:
@@ -23,16 +52,20 @@ class Recipients:
         self._learning = learning
         self._db = db
         self._directory = directory
-        self._version = 0
-        self._lists: dict[int, set[str]] = {}
+        self._known: dict[int, Known] = {}
 
     async def refresh(self) -> bool:
-        """Reload the lists if they changed; True if they did."""
-        loaded = await self._db.run(lists.load, self._version)
-        if loaded is None:
-            return False
-        self._version, self._lists = loaded
-        return True
+        """Load the lists that changed; True if any did."""
+        versions = await self._db.run(lists.versions)
+        # A number may be given again to another domain, whose lists then have other versions.
+        stale = [number for number in self._known if number not in versions]
+        for number in stale:
+            del self._known[number]
+        changed = [number for number, version in versions.items() if self._of(number).version != version]
+        for number in changed:
+            mailboxes, catch_all = await self._db.run(lists.load, number)
+            self._known[number] = Known(versions[number], frozenset(mailboxes), catch_all)
+        return bool(stale or changed)
 
     async def run(self) -> None:
         """Keep up with changes, until cancelled."""
@@ -43,18 +76,12 @@ class Recipients:
                 await self._directory.changed()
 
     def verdict(self, domain: Domain, local: str) -> Verdict:
-        """Of the recipient with ``local`` before the @. An extension (``info+shop``) belongs to its ``info``."""
+        """Of the recipient with ``local`` before the @, as it was written."""
         if domain.recipients is RecipientPolicy.LEARNED and self._learning is not None:
             return self._learning.verdict(domain, local)
         if domain.recipients is not RecipientPolicy.LISTED:
             return Verdict.TAKEN
-        listed = self._lists.get(domain.id)
-        if not listed:
-            return Verdict.UNDECIDED
-        local = local.lower()
-        if local in listed or local.partition("+")[0] in listed:
-            return Verdict.TAKEN
-        return Verdict.UNKNOWN
+        return self._of(domain.id).verdict(local, domain.plus_addressing)
 
     def worth_asking(self, domain: Domain, local: str) -> bool:
         """Whether :meth:`ask` may learn more of a recipient than :meth:`verdict` knows."""
@@ -66,3 +93,6 @@ class Recipients:
         """Ask the primary; an answer, of it or of memory, comes within seconds."""
         assert self._learning is not None  # noqa: S101 - it was worth asking
         return await self._learning.ask(domain, local)
+
+    def _of(self, domain_id: int) -> Known:
+        return self._known.get(domain_id, NOTHING)

@@ -1,49 +1,96 @@
-"""The recipients that operators list for a domain, in the database; functions work inside the caller's transaction.
+"""The recipients that are listed for a domain, in the database; functions work inside the caller's transaction.
 
-An address is kept as the part before its @, in lower case: primaries tell no case apart there. What a person got
-wrong is :class:`relay.errors.Refused` in one plain line.
+Each source keeps a list of its own: what a directory says is replaced without a thought for what operators added, and
+an address stands as long as one source lists it. What a person got wrong is :class:`relay.errors.Refused` in one
+plain line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from relay.appliances.facts import raise_version
 from relay.appliances.model import Domain, RecipientPolicy
-from relay.errors import Refused
-from relay.mail import domain_of
 from relay.recipients import remembered
-from relay.recipients.tables import recipients_list, recipients_version
+from relay.recipients.entry import Entry, Kind, Source
+from relay.recipients.tables import recipients_list, recipients_lists, recipients_version
+
+COUNTS = (
+    (recipients_list.c.domain_id == recipients_lists.c.domain_id)
+    & (recipients_list.c.source == recipients_lists.c.source)
+    & (recipients_list.c.edition == recipients_lists.c.edition)
+)
+"""Joins the rows of the editions that count."""
+AT_ONCE = 500
+"""Addresses that one query asks for."""
 
 
-def add(connection: Connection, domain: Domain, addresses: Iterable[str], now: float) -> int:
-    """List more recipients (``info`` or ``info@gold.example``); how many of them are new. Raises Refused."""
-    wanted = {_local(domain, address) for address in addresses}
-    new = wanted - set(list_all(connection, domain))
-    if new:
-        rows = [{"domain_id": domain.id, "local": local, "added_at": now} for local in sorted(new)]
-        connection.execute(insert(recipients_list), rows)
-        _changed(connection)
-    return len(new)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change did to the list of one source: ``total`` is how many entries it has now."""
+
+    added: int
+    removed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry, who says so, and since when."""
+
+    entry: Entry
+    source: Source
+    added_at: float
+
+
+def add(
+    connection: Connection, domain: Domain, addresses: Iterable[str], now: float, *, alias_of: str | None = None
+) -> int:
+    """Operators list more recipients (``info`` or ``info@gold.example``); how many of them are new. Raises Refused.
+
+    What they had listed already becomes what is said now.
+    """
+    wanted = {entry.local: entry for entry in (Entry.parse(domain.name, one, alias_of) for one in addresses)}
+    before = {one.entry.local: one.entry for one in find(connection, domain, wanted, Source.OPERATOR)}
+    _write(connection, domain, Source.OPERATOR, wanted, before, now)
+    return len(wanted.keys() - before.keys())
 
 
 def remove(connection: Connection, domain: Domain, addresses: Iterable[str]) -> int:
-    """Take recipients off the list; how many were on it. Raises Refused."""
-    removed = 0
-    for local in {_local(domain, address) for address in addresses}:
-        same = (recipients_list.c.domain_id == domain.id) & (recipients_list.c.local == local)
-        removed += connection.execute(delete(recipients_list).where(same)).rowcount
-    if removed:
-        _changed(connection)
-    return removed
+    """Take recipients off the operators' list; how many were on it. Raises Refused."""
+    unwanted = {Entry.parse(domain.name, address).local for address in addresses}
+    before = {one.entry.local: one.entry for one in find(connection, domain, unwanted, Source.OPERATOR)}
+    _write(connection, domain, Source.OPERATOR, {}, before, now=0.0)
+    return len(before)
 
 
-def list_all(connection: Connection, domain: Domain) -> list[str]:
-    """The listed parts before the @, in order."""
-    query = select(recipients_list.c.local).where(recipients_list.c.domain_id == domain.id)
-    return list(connection.execute(query.order_by(recipients_list.c.local)).scalars())
+def replace(connection: Connection, domain: Domain, source: Source, entries: Iterable[Entry], now: float) -> Change:
+    """Make the list of ``source`` exactly ``entries``; other sources' lists stay as they are.
+
+    Of two entries for one address the first stands. Writes no more than what differs.
+    """
+    wanted: dict[str, Entry] = {}
+    for entry in entries:
+        wanted.setdefault(entry.local, entry)
+    before = {one.entry.local: one.entry for one in list_all(connection, domain, source)}
+    _write(connection, domain, source, wanted, before, now)
+    return Change(len(wanted.keys() - before.keys()), len(before.keys() - wanted.keys()), len(wanted))
+
+
+def list_all(connection: Connection, domain: Domain, source: Source | None = None) -> list[Listed]:
+    """What is listed, by address; what two sources list stands there twice."""
+    return _listed(connection, domain, _of(source))
+
+
+def find(
+    connection: Connection, domain: Domain, locals_: Iterable[str], source: Source | None = None
+) -> Iterator[Listed]:
+    """Those of ``locals_`` (:attr:`Entry.local`) that are listed."""
+    for page in _pages(sorted(locals_)):
+        yield from _listed(connection, domain, _of(source), recipients_list.c.local.in_(page))
 
 
 def provable(connection: Connection, domain: Domain) -> tuple[bool, str]:
@@ -52,40 +99,105 @@ def provable(connection: Connection, domain: Domain) -> tuple[bool, str]:
         return remembered.provable(connection, domain)
     if domain.recipients is not RecipientPolicy.LISTED:
         return True, f"{domain.name}: every recipient is taken"
-    query = select(func.count()).select_from(recipients_list).where(recipients_list.c.domain_id == domain.id)
+    query = (
+        select(func.count(recipients_list.c.local.distinct()))
+        .join(recipients_lists, COUNTS)
+        .where(recipients_lists.c.domain_id == domain.id)
+    )
     count = connection.execute(query).scalar_one()
     if not count:
         return False, f"{domain.name}: only listed recipients are taken, and the list is empty"
+    if connection.execute(query.where(recipients_list.c.kind == str(Kind.CATCH_ALL))).scalar_one():
+        return True, f"{domain.name}: every recipient is taken, by a catch-all in the list"
     return True, f"{domain.name}: {count} {'recipient is' if count == 1 else 'recipients are'} listed"
 
 
-def version(connection: Connection) -> int:
-    return int(connection.execute(select(recipients_version.c.version)).scalar_one())
+def versions(connection: Connection) -> dict[int, int]:
+    """By domain id, the version of what is listed; a domain for which nothing ever was has none."""
+    newest = func.max(recipients_lists.c.version)
+    query = select(recipients_lists.c.domain_id, newest).group_by(recipients_lists.c.domain_id)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def load(connection: Connection, known: int) -> tuple[int, dict[int, set[str]]] | None:
-    """(version, the lists by domain id); None where the version is still ``known``."""
-    now = version(connection)
-    if now == known:
-        return None
-    lists: dict[int, set[str]] = {}
-    for domain_id, local in connection.execute(select(recipients_list.c.domain_id, recipients_list.c.local)):
-        lists.setdefault(domain_id, set()).add(local)
-    return now, lists
+def load(connection: Connection, domain_id: int) -> tuple[list[str], bool]:
+    """(the mailboxes that are listed, whether there is a catch-all)."""
+    rows = connection.execute(
+        select(recipients_list.c.local, recipients_list.c.kind)
+        .join(recipients_lists, COUNTS)
+        .where(recipients_lists.c.domain_id == domain_id)
+    ).all()
+    catch_all = str(Kind.CATCH_ALL)
+    return [local for local, kind in rows if kind != catch_all], any(kind == catch_all for _, kind in rows)
 
 
-def _changed(connection: Connection) -> None:
-    """Every node reloads its lists: it looks at their version when the facts have changed."""
+def changed(connection: Connection, domain: Domain, source: Source) -> int:
+    """Have every node reload the list with the commit of this transaction; the edition that counts."""
     connection.execute(update(recipients_version).values(version=recipients_version.c.version + 1))
+    version = connection.execute(select(recipients_version.c.version)).scalar_one()
     raise_version(connection)
+    own = (recipients_lists.c.domain_id == domain.id) & (recipients_lists.c.source == str(source))
+    edition = connection.execute(select(recipients_lists.c.edition).where(own)).scalar()
+    if edition is not None:
+        connection.execute(update(recipients_lists).where(own).values(version=version))
+        return int(edition)
+    first = {"edition": 1, "begun": 1, "version": version}
+    connection.execute(insert(recipients_lists).values(domain_id=domain.id, source=str(source), **first))
+    return 1
 
 
-def _local(domain: Domain, address: str) -> str:
-    local, at, _ = address.strip().rpartition("@")
-    if not at:
-        local = address.strip()
-    elif domain_of(address.strip()) != domain.name:
-        raise Refused(f"{address.strip()!r} is not an address at {domain.name}")
-    if not local or any(character.isspace() or character in "<>,;" for character in local):
-        raise Refused(f"{address.strip()!r} should be an address such as info@{domain.name}")
-    return local.lower()
+def _write(
+    connection: Connection,
+    domain: Domain,
+    source: Source,
+    wanted: dict[str, Entry],
+    before: dict[str, Entry],
+    now: float,
+) -> None:
+    """Make rows that are ``before`` as ``wanted``, in the edition that counts."""
+    gone = sorted(before.keys() - wanted.keys())
+    new = [entry for local, entry in wanted.items() if local not in before]
+    other = [entry for local, entry in wanted.items() if before.get(local, entry) != entry]
+    if not gone and not new and not other:
+        return
+    edition = changed(connection, domain, source)
+    place = {"domain_id": domain.id, "source": str(source), "edition": edition}
+    rows = (
+        (recipients_list.c.domain_id == domain.id)
+        & (recipients_list.c.source == str(source))
+        & (recipients_list.c.edition == edition)
+    )
+    for page in _pages(gone):
+        connection.execute(delete(recipients_list).where(rows, recipients_list.c.local.in_(page)))
+    if new:
+        connection.execute(insert(recipients_list), [place | columns(entry, now) for entry in new])
+    if other:
+        connection.execute(
+            update(recipients_list).where(rows, recipients_list.c.local == bindparam("which")),
+            [{"which": entry.local, "kind": str(entry.kind), "target": entry.target} for entry in other],
+        )
+
+
+def columns(entry: Entry, added_at: float) -> dict[str, str | float | None]:
+    """The columns of an entry, apart from whose it is."""
+    return {"local": entry.local, "kind": str(entry.kind), "target": entry.target, "added_at": added_at}
+
+
+def _of(source: Source | None) -> ColumnElement[bool]:
+    return recipients_lists.c.source.in_([str(one) for one in ([source] if source else Source)])
+
+
+def _listed(connection: Connection, domain: Domain, *conditions: ColumnElement[bool]) -> list[Listed]:
+    query = (
+        select(recipients_list)
+        .join(recipients_lists, COUNTS)
+        .where(recipients_lists.c.domain_id == domain.id, *conditions)
+        .order_by(recipients_list.c.local, recipients_list.c.source)
+    )
+    return [
+        Listed(Entry(one.local, Kind(one.kind), one.target), Source(one.source), one.added_at)
+        for one in connection.execute(query)
+    ]
+
+
+def _pages(locals_: list[str]) -> Iterator[list[str]]:
+    return (locals_[first : first + AT_ONCE] for first in range(0, len(locals_), AT_ONCE))

@@ -6,16 +6,35 @@ from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, String, T
 
 from relay.db import metadata
 
-# ``local``: the part before the @, in lower case.
+# Each source of a domain has a list of its own, and of that list any number of editions: one that counts, and those
+# that are being written or cleared away. An address counts as long as one source lists it.
+# ``local``: in the form of relay.recipients.address; ``target``: what an alias stands for.
 recipients_list = Table(
     "recipients_list",
     metadata,
     Column("domain_id", ForeignKey("domains.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String, primary_key=True),
+    Column("edition", Integer, primary_key=True),
     Column("local", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("target", String),
     Column("added_at", Float, nullable=False),
+    sqlite_with_rowid=False,
 )
 
-# One row: raised by whatever changes the table above.
+# One row a list: the ``edition`` that counts, the highest that anybody has ``begun``, and the ``version`` (of the
+# table below) of its last change. What a change does is seen with the update of this row, and not before.
+recipients_lists = Table(
+    "recipients_lists",
+    metadata,
+    Column("domain_id", ForeignKey("domains.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String, primary_key=True),
+    Column("edition", Integer, nullable=False),
+    Column("begun", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+# One row: raised by whatever changes a list.
 recipients_version = Table(
     "recipients_version",
     metadata,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009_learned"
-down_revision = "0007_delivery"
+down_revision = "0008_recipient_lists"
 
 
 def upgrade() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from relay.appliances import store
 from relay.appliances.directory import Directory
@@ -15,6 +16,7 @@ from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
 from relay.errors import Refused
 from relay.recipients import lists
+from relay.recipients.entry import Entry, Kind, Source
 from relay.recipients.known import Recipients, Verdict
 from tests.support.database import make_database
 from tests.support.waiting import eventually
@@ -36,21 +38,59 @@ def domain(db: Database) -> Domain:
         )
 
 
+def listed(connection: Connection, domain: Domain, source: Source | None = None) -> list[str]:
+    return [one.entry.local for one in lists.list_all(connection, domain, source)]
+
+
 def test_what_is_added_is_listed_once(db: Database, domain: Domain) -> None:
     """Addresses are listed by their part before the @, in lower case, and only new ones are counted."""
     with db.write() as connection:
         assert lists.add(connection, domain, ["Info@Gold.example.", "sales", "sales"], 1.0) == 2
         assert lists.add(connection, domain, ["info", "new@gold.example"], 2.0) == 1
-        assert lists.list_all(connection, domain) == ["info", "new", "sales"]
+        assert listed(connection, domain) == ["info", "new", "sales"]
         assert lists.remove(connection, domain, ["SALES@gold.example", "nobody"]) == 1
-        assert lists.list_all(connection, domain) == ["info", "new"]
+        assert listed(connection, domain) == ["info", "new"]
 
 
-@pytest.mark.parametrize("address", ["info@other.example", "", "@gold.example", "a b@gold.example", "<a@gold.example>"])
+@pytest.mark.parametrize("address", ["info@other.example", "", "a b@gold.example", "<a@gold.example>"])
 def test_what_is_no_address_of_the_domain_is_refused(db: Database, domain: Domain, address: str) -> None:
     """A line that isn't an address of this domain changes nothing and is named."""
     with db.read() as connection, pytest.raises(Refused, match="an address"):
         lists.add(connection, domain, [address], 0.0)
+
+
+def test_each_source_has_a_list_of_its_own(db: Database, domain: Domain) -> None:
+    """What a sync says replaces its own list alone; an address stands until both sources drop it."""
+    ann, bob, cid = (Entry.parse(domain.name, name) for name in ("ann", "bob", "cid"))
+    with db.write() as connection:
+        lists.add(connection, domain, ["ann", "info"], 1.0)
+        assert lists.replace(connection, domain, Source.SYNC, [ann, bob], 2.0) == lists.Change(2, 0, 2)
+        assert lists.provable(connection, domain)[1] == "gold.example: 3 recipients are listed"
+        assert lists.replace(connection, domain, Source.SYNC, [bob, cid], 3.0) == lists.Change(1, 1, 2)
+        assert listed(connection, domain, Source.OPERATOR) == ["ann", "info"]
+        assert {one.entry.local: one.added_at for one in lists.list_all(connection, domain)} == {
+            "ann": 1.0,
+            "bob": 2.0,
+            "cid": 3.0,
+            "info": 1.0,
+        }
+        assert lists.remove(connection, domain, ["bob", "info"]) == 1
+        assert listed(connection, domain) == ["ann", "bob", "cid"]
+
+
+def test_a_list_that_stays_the_same_is_not_reloaded(db: Database, domain: Domain) -> None:
+    """Of two entries for one address the first stands; one that becomes an alias is a change, though none is new."""
+    info, alias = Entry.parse(domain.name, "info"), Entry.parse(domain.name, "info", "ann@other.example")
+    with db.write() as connection:
+        lists.replace(connection, domain, Source.SYNC, [info], 1.0)
+        before = lists.versions(connection)
+        assert lists.replace(connection, domain, Source.SYNC, [info, alias], 2.0) == lists.Change(0, 0, 1)
+        assert lists.versions(connection) == before
+        assert lists.replace(connection, domain, Source.SYNC, [alias], 3.0) == lists.Change(0, 0, 1)
+        assert lists.versions(connection) != before
+        assert lists.list_all(connection, domain) == [
+            lists.Listed(Entry("info", Kind.ALIAS, "ann@other.example"), Source.SYNC, 1.0)
+        ]
 
 
 def test_an_empty_list_proves_nothing(db: Database, domain: Domain) -> None:
@@ -70,6 +110,7 @@ def test_a_removed_domain_takes_its_list_along(db: Database, domain: Domain) -> 
         lists.add(connection, domain, ["info"], 0.0)
         store.remove_domain(connection, domain.name)
         assert lists.list_all(connection, domain) == []
+        assert lists.versions(connection) == {}
 
 
 async def test_a_node_knows_what_an_operator_changed(db: Database, domain: Domain) -> None:
