@@ -15,6 +15,8 @@ from relay.recipients.address import mailbox, written
 
 EVERYONE = "*"
 """Stands before the @ of a catch-all."""
+LONGEST = 80
+"""Characters that are shown of what is no address."""
 
 
 class Source(StrEnum):
@@ -51,18 +53,18 @@ class Entry:
         a domain it is at this one.
         """
         text = text.strip()
-        local, at, _ = text.rpartition("@")
+        local, at, other = text.rpartition("@")
         if not at:
             local = text
-        elif domain_of(text) != domain:
-            raise Refused(f"{text!r} is not an address at {domain}")
+        elif other.lower() != domain and domain_of(text) != domain:
+            raise Refused(f"{shown(text)} is not an address at {domain}")
         stands_for = _target(domain, target) if target else None
-        if local == EVERYONE or (at and not local):
-            return cls(EVERYONE, Kind.CATCH_ALL, stands_for)
         try:
-            known_as = mailbox(local)
+            known_as = mailbox(local) if local or not at else EVERYONE
         except ValueError:
-            raise Refused(f"{text!r} should be an address such as info@{domain}") from None
+            raise Refused(f"{shown(text)} should be an address such as info@{domain}") from None
+        if known_as == EVERYONE:
+            return cls(EVERYONE, Kind.CATCH_ALL, stands_for)
         return cls(known_as, Kind.ALIAS if stands_for else Kind.ADDRESS, stands_for)
 
     def address(self, domain: str) -> str:
@@ -75,4 +77,9 @@ def _target(domain: str, text: str) -> str:
     try:
         return written(mailbox(local), normalise_domain(other)) if at else written(mailbox(text.strip()), domain)
     except ValueError:
-        raise Refused(f"{text.strip()!r} should be the address that an alias stands for") from None
+        raise Refused(f"{shown(text)} should be the address that an alias stands for") from None
+
+
+def shown(text: str) -> str:
+    """What is no address, in a sentence about it."""
+    return repr(text if len(text) <= LONGEST else text[:LONGEST] + "…")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from relay.appliances.directory import Directory
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
 from relay.recipients import lists
 from relay.recipients.address import bases, mailbox
+from relay.recipients.compact import Compact
 from relay.recipients.learning import Learning
 from relay.recipients.verdict import Verdict
 
@@ -24,7 +27,7 @@ class Known:
     """Who exists at one domain, at one version of its lists."""
 
     version: int
-    mailboxes: frozenset[str]
+    mailboxes: Compact
     catch_all: bool
 
     def verdict(self, local: str, separators: str) -> Verdict:
@@ -42,7 +45,7 @@ class Known:
         return Verdict.UNKNOWN
 
 
-NOTHING = Known(0, frozenset(), catch_all=False)
+NOTHING = Known(0, Compact(()), catch_all=False)
 
 
 class Recipients:
@@ -63,9 +66,12 @@ class Recipients:
             del self._known[number]
         changed = [number for number, version in versions.items() if self._of(number).version != version]
         for number in changed:
-            mailboxes, catch_all = await self._db.run(lists.load, number)
-            self._known[number] = Known(versions[number], frozenset(mailboxes), catch_all)
+            self._known[number] = await self._db.run(_load, number, versions[number])
         return bool(stale or changed)
+
+    async def load(self, domain: Domain) -> None:
+        """Load the list of one domain alone: for those who are no node."""
+        self._known[domain.id] = await self._db.run(_load, domain.id, 0)
 
     async def run(self) -> None:
         """Keep up with changes, until cancelled."""
@@ -96,3 +102,8 @@ class Recipients:
 
     def _of(self, domain_id: int) -> Known:
         return self._known.get(domain_id, NOTHING)
+
+
+def _load(connection: Connection, domain_id: int, version: int) -> Known:
+    mailboxes, catch_all = lists.load(connection, domain_id)
+    return Known(version, Compact(mailboxes), catch_all)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 from relay.appliances.facts import raise_version
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.recipients import remembered
-from relay.recipients.entry import Entry, Kind, Source
+from relay.recipients.entry import EVERYONE, Entry, Kind, Source
 from relay.recipients.tables import recipients_list, recipients_lists, recipients_version
 
 COUNTS = (
@@ -24,6 +24,7 @@ COUNTS = (
     & (recipients_list.c.edition == recipients_lists.c.edition)
 )
 """Joins the rows of the editions that count."""
+CATCH_ALL = (recipients_list.c.local == EVERYONE) & (recipients_list.c.kind == str(Kind.CATCH_ALL))
 AT_ONCE = 500
 """Addresses that one query asks for."""
 
@@ -55,7 +56,7 @@ def add(
     """
     wanted = {entry.local: entry for entry in (Entry.parse(domain.name, one, alias_of) for one in addresses)}
     before = {one.entry.local: one.entry for one in find(connection, domain, wanted, Source.OPERATOR)}
-    _write(connection, domain, Source.OPERATOR, wanted, before, now)
+    write(connection, domain, Source.OPERATOR, wanted, before, now)
     return len(wanted.keys() - before.keys())
 
 
@@ -63,20 +64,21 @@ def remove(connection: Connection, domain: Domain, addresses: Iterable[str]) -> 
     """Take recipients off the operators' list; how many were on it. Raises Refused."""
     unwanted = {Entry.parse(domain.name, address).local for address in addresses}
     before = {one.entry.local: one.entry for one in find(connection, domain, unwanted, Source.OPERATOR)}
-    _write(connection, domain, Source.OPERATOR, {}, before, now=0.0)
+    write(connection, domain, Source.OPERATOR, {}, before, now=0.0)
     return len(before)
 
 
 def replace(connection: Connection, domain: Domain, source: Source, entries: Iterable[Entry], now: float) -> Change:
     """Make the list of ``source`` exactly ``entries``; other sources' lists stay as they are.
 
-    Of two entries for one address the first stands. Writes no more than what differs.
+    Of two entries for one address the first stands. Writes no more than what differs; where that may be very much,
+    relay.recipients.editions keeps nobody waiting.
     """
     wanted: dict[str, Entry] = {}
     for entry in entries:
         wanted.setdefault(entry.local, entry)
     before = {one.entry.local: one.entry for one in list_all(connection, domain, source)}
-    _write(connection, domain, source, wanted, before, now)
+    write(connection, domain, source, wanted, before, now)
     return Change(len(wanted.keys() - before.keys()), len(before.keys() - wanted.keys()), len(wanted))
 
 
@@ -85,12 +87,17 @@ def list_all(connection: Connection, domain: Domain, source: Source | None = Non
     return _listed(connection, domain, _of(source))
 
 
+def page(connection: Connection, domain: Domain, source: Source, *, after: str, limit: int) -> list[Listed]:
+    """The next ``limit`` of what one source lists, by address; ``after``: the last one of the page before."""
+    return _listed(connection, domain, _of(source), recipients_list.c.local > after, limit=limit)
+
+
 def find(
     connection: Connection, domain: Domain, locals_: Iterable[str], source: Source | None = None
 ) -> Iterator[Listed]:
     """Those of ``locals_`` (:attr:`Entry.local`) that are listed."""
-    for page in _pages(sorted(locals_)):
-        yield from _listed(connection, domain, _of(source), recipients_list.c.local.in_(page))
+    for some in _pages(sorted(locals_)):
+        yield from _listed(connection, domain, _of(source), recipients_list.c.local.in_(some))
 
 
 def provable(connection: Connection, domain: Domain) -> tuple[bool, str]:
@@ -107,9 +114,15 @@ def provable(connection: Connection, domain: Domain) -> tuple[bool, str]:
     count = connection.execute(query).scalar_one()
     if not count:
         return False, f"{domain.name}: only listed recipients are taken, and the list is empty"
-    if connection.execute(query.where(recipients_list.c.kind == str(Kind.CATCH_ALL))).scalar_one():
+    if connection.execute(query.where(CATCH_ALL)).scalar_one():
         return True, f"{domain.name}: every recipient is taken, by a catch-all in the list"
     return True, f"{domain.name}: {count} {'recipient is' if count == 1 else 'recipients are'} listed"
+
+
+def catch_alls(connection: Connection) -> set[int]:
+    """The ids of domains whose list has a catch-all."""
+    query = select(recipients_list.c.domain_id).join(recipients_lists, COUNTS).where(CATCH_ALL)
+    return set(connection.execute(query).scalars())
 
 
 def versions(connection: Connection) -> dict[int, int]:
@@ -145,7 +158,7 @@ def changed(connection: Connection, domain: Domain, source: Source) -> int:
     return 1
 
 
-def _write(
+def write(
     connection: Connection,
     domain: Domain,
     source: Source,
@@ -153,7 +166,7 @@ def _write(
     before: dict[str, Entry],
     now: float,
 ) -> None:
-    """Make rows that are ``before`` as ``wanted``, in the edition that counts."""
+    """Make what is ``before`` in the edition that counts as ``wanted``."""
     gone = sorted(before.keys() - wanted.keys())
     new = [entry for local, entry in wanted.items() if local not in before]
     other = [entry for local, entry in wanted.items() if before.get(local, entry) != entry]
@@ -166,8 +179,8 @@ def _write(
         & (recipients_list.c.source == str(source))
         & (recipients_list.c.edition == edition)
     )
-    for page in _pages(gone):
-        connection.execute(delete(recipients_list).where(rows, recipients_list.c.local.in_(page)))
+    for some in _pages(gone):
+        connection.execute(delete(recipients_list).where(rows, recipients_list.c.local.in_(some)))
     if new:
         connection.execute(insert(recipients_list), [place | columns(entry, now) for entry in new])
     if other:
@@ -186,12 +199,15 @@ def _of(source: Source | None) -> ColumnElement[bool]:
     return recipients_lists.c.source.in_([str(one) for one in ([source] if source else Source)])
 
 
-def _listed(connection: Connection, domain: Domain, *conditions: ColumnElement[bool]) -> list[Listed]:
+def _listed(
+    connection: Connection, domain: Domain, *conditions: ColumnElement[bool], limit: int | None = None
+) -> list[Listed]:
     query = (
         select(recipients_list)
         .join(recipients_lists, COUNTS)
         .where(recipients_lists.c.domain_id == domain.id, *conditions)
         .order_by(recipients_list.c.local, recipients_list.c.source)
+        .limit(limit)
     )
     return [
         Listed(Entry(one.local, Kind(one.kind), one.target), Source(one.source), one.added_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,18 @@ def test_an_empty_list_proves_nothing(db: Database, domain: Domain) -> None:
         assert lists.provable(connection, domain) == (True, "gold.example: 1 recipient is listed")
 
 
+def test_a_catch_all_is_said(db: Database, domain: Domain) -> None:
+    """The proof holds, and its evidence says that everybody is taken."""
+    with db.write() as connection:
+        assert lists.catch_alls(connection) == set()
+        lists.add(connection, domain, ["info", "*@gold.example"], 0.0)
+        assert lists.provable(connection, domain) == (
+            True,
+            "gold.example: every recipient is taken, by a catch-all in the list",
+        )
+        assert lists.catch_alls(connection) == {domain.id}
+
+
 def test_a_removed_domain_takes_its_list_along(db: Database, domain: Domain) -> None:
     """Nothing is left behind for a domain that comes again."""
     with db.write() as connection:
@@ -127,6 +140,47 @@ async def test_a_node_knows_what_an_operator_changed(db: Database, domain: Domai
     await eventually(lambda: recipients.verdict(domain, "info") is Verdict.TAKEN)
     assert recipients.verdict(domain, "INFO+shop") is Verdict.TAKEN
     assert recipients.verdict(domain, "nobody") is Verdict.UNKNOWN
+    assert recipients.verdict(domain, '"info"') is Verdict.TAKEN
+    assert recipients.verdict(replace(domain, plus_addressing="-"), "info+shop") is Verdict.UNKNOWN
+    assert recipients.verdict(replace(domain, plus_addressing="-"), "info-shop") is Verdict.TAKEN
     keeping_up.cancel()
     with suppress(asyncio.CancelledError):
         await keeping_up
+
+
+async def test_only_lists_that_changed_are_loaded_again(db: Database, domain: Domain) -> None:
+    """The others stay as they are in memory; one that became empty leaves everybody undecided."""
+    with db.write() as connection:
+        other = store.add_domain(connection, 0.0, name="b.example", appliance_id=domain.appliance_id)
+        for one in (domain, other):
+            lists.add(connection, one, ["info"], 0.0)
+    recipients = Recipients(db, Directory(db))
+    assert await recipients.refresh()
+    assert not await recipients.refresh()
+    before = dict(recipients._known)
+    with db.write() as connection:
+        lists.remove(connection, domain, ["info"])
+    assert await recipients.refresh()
+    assert recipients._known[other.id] is before[other.id]
+    assert recipients.verdict(domain, "info") is Verdict.UNDECIDED
+
+
+async def test_a_domain_with_the_number_of_a_removed_one_has_nobody(db: Database, domain: Domain) -> None:
+    """SQLite gives the number again: the list that went with the old domain is forgotten."""
+    recipients = Recipients(db, Directory(db))
+    with db.write() as connection:
+        lists.add(connection, domain, ["info"], 0.0)
+    await recipients.refresh()
+    assert recipients.verdict(domain, "info") is Verdict.TAKEN
+    with db.write() as connection:
+        store.remove_domain(connection, domain.name)
+        new = store.add_domain(
+            connection,
+            1.0,
+            name="new.example",
+            appliance_id=domain.appliance_id,
+            recipients=RecipientPolicy.LISTED,
+        )
+        assert new.id == domain.id
+    await recipients.refresh()
+    assert recipients.verdict(new, "info") is Verdict.UNDECIDED
