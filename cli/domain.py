@@ -20,13 +20,24 @@ from cli.render import at, plural, size, span
 from cli.table import Column, count
 from relay.appliances import store
 from relay.appliances.contract import all_namings
-from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_duration
+from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_duration, parse_plus
 from relay.errors import Refused
 from relay.mail import normalise_domain
 from relay.queue.ledger import ledger
 from relay.settings import parse_size
 
-COLUMNS = ("domain", "appliance", "recipients", "when_up", "lifetime", "quota", "quota_messages", "until", "never_seen")
+COLUMNS = (
+    "domain",
+    "appliance",
+    "recipients",
+    "when_up",
+    "lifetime",
+    "quota",
+    "quota_messages",
+    "until",
+    "never_seen",
+    "plus_addressing",
+)
 MOST_DIGITS = 9
 """Of a number of messages: what the database's integers hold."""
 
@@ -44,6 +55,11 @@ def domain_options(command: Any) -> Any:
                 "--never-seen",
                 type=click.Choice([str(choice) for choice in NeverSeen]),
                 help="What is done in an outage with recipients that were never learned.",
+            ),
+            click.option(
+                "--plus-addressing",
+                metavar="CHARS",
+                help="What begins an extension, as + does in info+shop; 'none' for nothing.",
             ),
             click.option(
                 "--when-up",
@@ -65,6 +81,7 @@ def domain_values(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options.pop(name, None) for name in COLUMNS[2:]}
     readers: dict[str, Callable[[str], Any]] = {
         "recipients": RecipientPolicy,
+        "plus_addressing": parse_plus,
         "when_up": WhenUp,
         "lifetime": parse_duration,
         "quota": parse_size,
@@ -97,6 +114,7 @@ def describe(domain: Domain, appliance: str) -> dict[str, Any]:
         "appliance": appliance,
         "recipients": str(domain.recipients),
         "never_seen": str(domain.never_seen),
+        "plus_addressing": domain.plus_addressing,
         "when_up": str(domain.when_up),
         "lifetime_seconds": domain.lifetime,
         "quota_bytes": domain.quota,
@@ -129,8 +147,8 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
     relayctl domain add acme.example --appliance acme
     relayctl domain add gold.example --primary 192.0.2.25
 
-    What isn't said: recipients any, never-seen accept, when-up relay, lifetime 14d, quota 10GB; for the appliance
-    business hours Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
+    What isn't said: recipients any, plus-addressing +, never-seen accept, when-up relay, lifetime 14d, quota 10GB;
+    for the appliance business hours Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
     """
     of_domain, of_appliance = domain_values(options), appliance_values(options)
     if appliance_name is None and "primaries" not in of_appliance:
@@ -217,6 +235,7 @@ def list_(operator: Operator) -> None:
             Column("APPLIANCE", spare=1),
             "RECIPIENTS",
             "NEVER SEEN",
+            Column("PLUS", spare=2),
             "WHEN UP",
             count("LIFETIME"),
             count("QUOTA"),
@@ -228,6 +247,7 @@ def list_(operator: Operator) -> None:
                 names[one.appliance_id],
                 str(one.recipients),
                 str(one.never_seen) if one.recipients is RecipientPolicy.LEARNED else "",
+                one.plus_addressing,
                 str(one.when_up),
                 span(one.lifetime),
                 _quota(one),
@@ -343,4 +363,4 @@ def export(operator: Operator) -> None:
         quotas = (one.quota, one.quota_messages)
         until = one.until.isoformat() if one.until else "none"
         own = (one.name, names[one.appliance_id], one.recipients, one.when_up, lifetime, *quotas, until)
-        writer.writerow((*own, one.never_seen))
+        writer.writerow((*own, one.never_seen, one.plus_addressing or "none"))

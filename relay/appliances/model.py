@@ -17,6 +17,8 @@ from relay.mail import normalise_domain
 DEFAULT_LIFETIME = 14 * 86400
 DEFAULT_QUOTA = 10 * 1000**3
 DEFAULT_PLUS = "+"
+PLUS = frozenset("+-_=#~/*&^|{}$?'`")
+"""What may begin an extension: any that may stand in an address, but dots, and what the edge refuses (%, !)."""
 
 
 class Activation(StrEnum):
@@ -135,3 +137,12 @@ def parse_duration(text: str) -> int:
     if not match or int(match[1]) == 0:
         raise ValueError(f"{text!r} should be a time such as 14d, 12h or 90m")
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+
+
+def parse_plus(text: str) -> str:
+    """The characters that begin an extension, such as ``+`` or ``+-``; none of ``none``. Raises ValueError."""
+    if text == "none":
+        return ""
+    if not PLUS.issuperset(text):
+        raise ValueError(f"{text!r} should be characters such as + or +-, or none")
+    return "".join(dict.fromkeys(text))

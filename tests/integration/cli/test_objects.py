@@ -79,6 +79,7 @@ def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Rela
         "appliance": "acme",
         "recipients": "listed",
         "never_seen": "accept",
+        "plus_addressing": "+",
         "when_up": "defer",
         "lifetime_seconds": 30 * 86400,
         "quota_bytes": 5_000_000_000,
@@ -125,12 +126,11 @@ def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: P
     """What comes out goes in; a dry run says the same and does nothing."""
     _add_acme(relayctl)
     relayctl.does("domain", "add", "a.example", "--appliance", "acme", "--until", "2030-12-31")
-    relayctl.does(
-        "domain", "add", "b.example", "--appliance", "acme", "--quota-messages", "123", "--recipients", "listed"
-    )
+    listed = ["--recipients", "listed", "--plus-addressing", "none"]
+    relayctl.does("domain", "add", "b.example", "--appliance", "acme", "--quota-messages", "123", *listed)
     before = relayctl.json("domain", "list")
     exported = relayctl.does("domain", "export")
-    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,0,2030-12-31,accept"
+    assert exported.splitlines()[1] == "a.example,acme,any,relay,1209600s,10000000000,0,2030-12-31,accept,+"
     relayctl.does("domain", "remove", "b.example")
     file = tmp_path / "domains.csv"
     file.write_text(exported)
@@ -139,25 +139,8 @@ def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: P
     assert len(relayctl.json("domain", "list")) == 1
     assert relayctl.json("domain", "import", str(file)) == {"added": 1, "changed": 1, "dry_run": False}
     after = relayctl.json("domain", "list")
+    assert [one["plus_addressing"] for one in after] == ["+", ""]
     assert [one | {"created_at": ""} for one in after] == [one | {"created_at": ""} for one in before]
-
-
-def test_recipients_are_listed_one_by_one_or_from_a_file(relayctl: Relayctl) -> None:
-    """How many were new is said; comments and empty lines are nobody."""
-    relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25")
-    assert relayctl.does("recipient", "add", "gold.example", "Info", "sales@gold.example") == (
-        "2 recipients of gold.example added\n"
-    )
-    text = "# staff\ninfo\n\nann@gold.example  # from May on\n"
-    assert relayctl.does("recipient", "import", "gold.example", "-", "--dry-run", stdin=text) == (
-        "1 recipient of 2 would be added\n"
-    )
-    assert relayctl.does("recipient", "import", "gold.example", "-", stdin=text) == "1 recipient of 2 added\n"
-    listed = ["ann@gold.example", "info@gold.example", "sales@gold.example"]
-    assert relayctl.json("recipient", "list", "gold.example") == listed
-    assert relayctl.does("recipient", "list", "gold.example").splitlines() == listed
-    assert relayctl.json("recipient", "remove", "gold.example", "ann", "nobody") == {"removed": 1}
-    assert "UTF-8" in relayctl.refuses("recipient", "import", "gold.example", "-", stdin=b"\xff\xfe\n")
 
 
 def test_learned_recipients_are_shown_and_forgotten(relayctl: Relayctl) -> None:
