@@ -30,6 +30,7 @@ from relay.dns import Resolver
 from relay.edge import tally
 from relay.errors import Refused
 from relay.queue.queue import Queue
+from relay.recipients.lists import catch_alls
 from relay.settings import PROOFS, Settings, parse_address
 from relay.watch.isolation import any_answers
 
@@ -88,7 +89,7 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks = list(_node_checks(operator, found))
     checks += operator.run(_reference_checks(operator))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
-    checks += _domain_checks(snapshot, appliances)
+    checks += _domain_checks(operator, snapshot, appliances)
     checks += _learned_checks(operator, snapshot, appliances)
     checks += _contract_checks(operator, snapshot, appliances)
     names = [domain.name for one in appliances for domain in snapshot.domains_of[one.id]]
@@ -267,21 +268,24 @@ async def _prove(
     return checks
 
 
-def _domain_checks(snapshot: Snapshot, appliances: Sequence[Appliance]) -> list[Check]:
-    return [
-        Check(
-            domain.name,
-            "policy",
-            "warning",
-            "every recipient is taken while the primary is down, also those that don't exist",
-            f"have them learned: 'relayctl domain set {domain.name} --recipients learned'; or list them: "
-            f"'relayctl recipient import {domain.name} FILE', then "
-            f"'relayctl domain set {domain.name} --recipients listed'",
-        )
-        for appliance in appliances
-        for domain in snapshot.domains_of[appliance.id]
-        if domain.recipients is RecipientPolicy.ANY
-    ]
+def _domain_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> Iterator[Check]:
+    """Domains that take mail for people who don't exist."""
+    with operator.db.read() as connection:
+        open_to_all = catch_alls(connection)
+    for domain in (domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]):
+        evidence = remedy = ""
+        if domain.recipients is RecipientPolicy.ANY:
+            evidence = "every recipient is taken while the primary is down, also those that don't exist"
+            remedy = (
+                f"have them learned: 'relayctl domain set {domain.name} --recipients learned'; or list them: "
+                f"'relayctl recipient import {domain.name} FILE', then "
+                f"'relayctl domain set {domain.name} --recipients listed'"
+            )
+        elif domain.recipients is RecipientPolicy.LISTED and domain.id in open_to_all:
+            evidence = "a catch-all is listed: every recipient is taken, also those that don't exist"
+            remedy = f"'relayctl recipient remove {domain.name} *@{domain.name}', unless the primary has one too"
+        if evidence:
+            yield Check(domain.name, "policy", "warning", evidence, remedy)
 
 
 def _learned_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> list[Check]:

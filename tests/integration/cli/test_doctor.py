@@ -73,6 +73,23 @@ def test_a_person_sees_what_to_do_below_what_is_wrong(gold: Relayctl) -> None:
     assert lines[place + 1].strip().startswith("→ start it: 'relayctl serve'")
 
 
+def test_who_takes_everybody_is_warned(gold: Relayctl) -> None:
+    """By policy, or by a catch-all in the list; a list of people is no cause."""
+    assert "every recipient is taken while" in _checks(gold("doctor", "--json"))["gold.example", "policy"]["evidence"]
+    gold.does("domain", "set", "gold.example", "--recipients", "listed")
+    gold.does("recipient", "add", "gold.example", "info")
+    assert ("gold.example", "policy") not in _checks(gold("doctor", "--json"))
+    gold.does("recipient", "add", "gold.example", "*@gold.example")
+    checks = _checks(gold("doctor", "--json"))
+    assert checks["gold.example", "policy"]["result"] == "warning"
+    assert checks["gold.example", "policy"]["evidence"].startswith("a catch-all is listed: every recipient is taken")
+    evidence = "gold.example: every recipient is taken, by a catch-all in the list"
+    assert (checks["gold.example", "recipients"]["result"], checks["gold.example", "recipients"]["evidence"]) == (
+        "ok",
+        evidence,
+    )
+
+
 def test_doctor_looks_at_one_appliance_or_at_all(gold: Relayctl) -> None:
     """Named by itself or by one of its domains; one without domains has nothing to prove."""
     gold.does("appliance", "add", "acme", "--primary", "192.0.2.25", "--skip-proof", "dns")

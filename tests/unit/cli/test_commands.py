@@ -42,7 +42,7 @@ def test_every_command_is_there() -> None:
         init serve demo status doctor ledger trace completion
         appliance add|set|show|list|remove
         domain add|set|show|list|remove|import|export
-        recipient add|remove|list|import|forget
+        recipient add|remove|list|import|forget|check
         queue list|show|hold|release|retry|drop|export
         failover activate|deactivate|history
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
@@ -83,7 +83,7 @@ def test_facts_are_printed_as_json_by_every_command_that_has_some() -> None:
 
 
 def test_what_changes_many_things_can_be_tried_first() -> None:
-    """--dry-run, and --yes where mail is destroyed."""
+    """--dry-run, and --yes where mail is destroyed, or very many would be refused from then on."""
     options = {path: {name for one in command.params for name in one.opts} for path, command in ALL.items()}
     assert {path for path, names in options.items() if "--dry-run" in names} == {
         ("queue", "hold"),
@@ -94,7 +94,7 @@ def test_what_changes_many_things_can_be_tried_first() -> None:
         ("recipient", "import"),
         ("recipient", "forget"),
     }
-    assert [path for path, names in options.items() if "--yes" in names] == [("queue", "drop")]
+    assert {path for path, names in options.items() if "--yes" in names} == {("queue", "drop"), ("recipient", "import")}
 
 
 def _hints() -> Iterator[tuple[str, str]]:
