@@ -21,6 +21,9 @@ from relay.recipients.verdict import Verdict
 
 __all__ = ["Recipients", "Verdict"]
 
+AT_ONCE = 100
+"""Domains whose lists are loaded in one transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -65,13 +68,14 @@ class Recipients:
         for number in stale:
             del self._known[number]
         changed = [number for number, version in versions.items() if self._of(number).version != version]
-        for number in changed:
-            self._known[number] = await self._db.run(_load, number, versions[number])
+        for first in range(0, len(changed), AT_ONCE):
+            some = {number: versions[number] for number in changed[first : first + AT_ONCE]}
+            self._known |= await self._db.run(_load, some)
         return bool(stale or changed)
 
     async def load(self, domain: Domain) -> None:
         """Load the list of one domain alone: for those who are no node."""
-        self._known[domain.id] = await self._db.run(_load, domain.id, 0)
+        self._known |= await self._db.run(_load, {domain.id: 0})
 
     async def run(self) -> None:
         """Keep up with changes, until cancelled."""
@@ -104,6 +108,9 @@ class Recipients:
         return self._known.get(domain_id, NOTHING)
 
 
-def _load(connection: Connection, domain_id: int, version: int) -> Known:
-    mailboxes, catch_all = lists.load(connection, domain_id)
-    return Known(version, Compact(mailboxes), catch_all)
+def _load(connection: Connection, versions: dict[int, int]) -> dict[int, Known]:
+    """The lists of these domains, at these versions or newer ones."""
+    found = {number: Known(version, Compact(()), catch_all=False) for number, version in versions.items()}
+    for number, mailboxes, catch_all in lists.load(connection, list(versions)):
+        found[number] = Known(versions[number], Compact(mailboxes), catch_all)
+    return found

@@ -7,8 +7,9 @@ plain line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
@@ -132,15 +133,18 @@ def versions(connection: Connection) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def load(connection: Connection, domain_id: int) -> tuple[list[str], bool]:
-    """(the mailboxes that are listed, whether there is a catch-all)."""
+def load(connection: Connection, domain_ids: Sequence[int]) -> Iterator[tuple[int, list[str], bool]]:
+    """(domain id, the mailboxes that are listed, whether there is a catch-all) of each domain that lists anybody."""
     rows = connection.execute(
-        select(recipients_list.c.local, recipients_list.c.kind)
+        select(recipients_list.c.domain_id, recipients_list.c.local, recipients_list.c.kind)
         .join(recipients_lists, COUNTS)
-        .where(recipients_lists.c.domain_id == domain_id)
-    ).all()
+        .where(recipients_lists.c.domain_id.in_(domain_ids))
+        .order_by(recipients_list.c.domain_id)
+    )
     catch_all = str(Kind.CATCH_ALL)
-    return [local for local, kind in rows if kind != catch_all], any(kind == catch_all for _, kind in rows)
+    for domain_id, group in groupby(rows, key=lambda row: row[0]):
+        listed = [(local, kind == catch_all) for _, local, kind in group]
+        yield domain_id, [local for local, everyone in listed if not everyone], any(one for _, one in listed)
 
 
 def changed(connection: Connection, domain: Domain, source: Source) -> int:

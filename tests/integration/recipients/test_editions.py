@@ -78,7 +78,7 @@ def planned(db: Database, domain: Domain, entries: list[Entry], *, keep: bool = 
 def seen(db: Database, domain: Domain) -> set[str]:
     """Who exists, as the edge loads it."""
     with db.read() as connection:
-        return set(lists.load(connection, domain.id)[0])
+        return {local for _, mailboxes, _ in lists.load(connection, [domain.id]) for local in mailboxes}
 
 
 def rows(db: Database) -> int:
