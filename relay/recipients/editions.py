@@ -101,7 +101,6 @@ def carry_out(db: Database, wanted: Plan, now: float) -> Change:
         with db.write() as connection:
             edition = _begin(connection, wanted)
         try:
-            _clear(db, wanted, edition - 1)
             _fill(db, wanted, edition, now)
             with db.write() as connection:
                 _refuse_another(connection, wanted, begun=edition)
