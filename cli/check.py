@@ -35,6 +35,11 @@ ANSWERS = {"550 5.1.1": "unknown", "451 4.3.0": "undecided"}
 """What a reply says of a recipient; any other is about something else."""
 LEARNED = "by what its primary has answered so far; while that is up, the edge asks it first"
 
+NOT_LISTED = {
+    "unknown": "nobody lists it",
+    "undecided": "only listed recipients are taken, and the list is empty",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -87,26 +92,26 @@ async def _ask(operator: Operator, addresses: tuple[str, ...]) -> list[Answer]:
     )
     answers = []
     for address in addresses:
+        domain: Domain | None = None
         try:
             path = parse_recipient(f"TO:<{address}>")
-            if domain := directory.domain(path.domain):
+            domain = directory.domain(path.domain)
+            if domain is not None:
                 await recipients.load(domain)
-            taken = admission.recipient(path, NOTHING_ASKED._replace(smtputf8=not address.isascii()))
+            admission.recipient(path, NOTHING_ASKED._replace(smtputf8=not address.isascii()))
         except EdgeError as refusal:
-            answers.append(_refused(address, refusal.reply))
+            answers.append(_refused(address, refusal.reply, domain))
         else:
             with operator.db.read() as connection:
-                answers.append(Answer(address, "taken", "", _why(connection, taken, path)))
+                answers.append(Answer(address, "taken", "", _why(connection, domain, path)))
     return answers
 
 
-def _refused(address: str, reply: Reply) -> Answer:
+def _refused(address: str, reply: Reply, domain: Domain | None) -> Answer:
     answer = ANSWERS.get(f"{reply.code} {reply.enhanced}", "refused" if reply.permanent else "deferred")
     why = ""
-    if answer == "unknown":
-        why = "nobody lists it"
-    elif answer == "undecided":
-        why = "only listed recipients are taken, and the list is empty"
+    if domain is not None and domain.recipients is RecipientPolicy.LISTED:
+        why = NOT_LISTED.get(answer, "")
     return Answer(address, answer, str(reply), why)
 
 
@@ -120,8 +125,8 @@ async def _nobody(_domain: Domain, _address: str) -> None:
     """No primary is asked."""
 
 
-def _why(connection: Connection, domain: Domain, path: Path) -> str:
-    if path.local.lower() == "postmaster":
+def _why(connection: Connection, domain: Domain | None, path: Path) -> str:
+    if domain is None or path.local.lower() == "postmaster":
         return "a postmaster always exists"
     if domain.recipients is RecipientPolicy.ANY:
         return f"every recipient of {domain.name} is taken"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from relay.appliances import store
 from relay.appliances.model import Domain
 from relay.db import Database
 from relay.errors import Refused
@@ -48,12 +49,9 @@ class Plan:
         added = len(self.wanted.keys() - self.before.keys())
         return Change(added, len(self.before.keys() - self.wanted.keys()), len(self.wanted))
 
-    @property
-    def touched(self) -> int:
-        """Rows that differ."""
-        kept = self.wanted.keys() & self.before.keys()
-        other = sum(self.before[local].entry != self.wanted[local] for local in kept)
-        return self.change.added + self.change.removed + other
+    def entry_before(self, local: str) -> Entry | None:
+        listed = self.before.get(local)
+        return listed.entry if listed else None
 
 
 def every(db: Database, domain: Domain, source: Source) -> Iterator[Listed]:
@@ -84,20 +82,17 @@ def plan(db: Database, domain: Domain, source: Source, entries: Iterable[Entry],
 
 
 def carry_out(db: Database, wanted: Plan, now: float) -> Change:
-    """Make it so. Raises Refused where the list is no longer as it was planned for."""
-    touched = wanted.touched
-    if 0 < touched <= ROWS:
+    """Make it so. Raises Refused where the list is no longer as it was planned for, NotFound without its domain."""
+    said = {local: entry for local, entry in wanted.wanted.items() if wanted.entry_before(local) != entry}
+    gone = wanted.before.keys() - wanted.wanted.keys()
+    if not said and not gone:
+        return wanted.change
+    if len(said) + len(gone) <= ROWS:
+        before = {local: wanted.before[local].entry for local in (wanted.before.keys() & said.keys()) | gone}
         with db.write() as connection:
             _refuse_another(connection, wanted)
-            lists.write(
-                connection,
-                wanted.domain,
-                wanted.source,
-                wanted.wanted,
-                {local: one.entry for local, one in wanted.before.items()},
-                now,
-            )
-    elif touched:
+            lists.write(connection, wanted.domain, wanted.source, said, before, now)
+    else:
         with db.write() as connection:
             edition = _begin(connection, wanted)
         try:
@@ -125,7 +120,11 @@ def _counts(connection: Connection, domain: Domain, source: Source) -> tuple[int
 def _refuse_another(connection: Connection, wanted: Plan, begun: int | None = None) -> None:
     """Somebody has changed the list, or is about to: whoever began last goes on."""
     version, last = _counts(connection, wanted.domain, wanted.source)
-    if version != wanted.version or begun not in (None, last):
+    if (
+        store.get_domain(connection, wanted.domain.name).id != wanted.domain.id
+        or version != wanted.version
+        or begun not in (None, last)
+    ):
         raise Refused(f"somebody else changed the list of {wanted.domain.name} meanwhile; nothing was done, try again")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from relay.appliances import store
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
-from relay.errors import Refused
+from relay.errors import NotFound, Refused
 from relay.recipients import editions, lists
 from relay.recipients.editions import Plan
 from relay.recipients.entry import Entry, Source
@@ -191,8 +191,10 @@ def test_a_domain_that_goes_takes_its_new_list_along(
                 store.remove_domain(connection, domain.name)
 
     slowly(remove)
-    with pytest.raises(Refused, match="somebody else"):
-        editions.carry_out(db, planned(db, domain, some("a")), 1.0)
+    plan = planned(db, domain, some("a"))
+    for wanted in (plan, plan, planned(db, domain, some("a", 1))):
+        with pytest.raises(NotFound, match="no Gold domain is named gold.example"):
+            editions.carry_out(db, wanted, 1.0)
     assert rows(db) == 0
 
 
