@@ -78,7 +78,6 @@ async def _ask(operator: Operator, addresses: tuple[str, ...]) -> list[Answer]:
         if directory.health(number).state is Health.UP:
             pulse.beat(number, operator.clock.monotonic())
     learning = Learning(operator.db, directory, pulse, operator.clock, lambda _: False, lambda *_: False, _nobody)
-    await learning.refresh()
     recipients = Recipients(operator.db, directory, learning)
     waiting = await operator.db.run(_waiting)
     admission = Admission(
@@ -96,7 +95,9 @@ async def _ask(operator: Operator, addresses: tuple[str, ...]) -> list[Answer]:
         try:
             path = parse_recipient(f"TO:<{address}>")
             domain = directory.domain(path.domain)
-            if domain is not None:
+            if domain is not None and domain.recipients is RecipientPolicy.LEARNED:
+                await learning.refresh()
+            elif domain is not None:
                 await recipients.load(domain)
             admission.recipient(path, NOTHING_ASKED._replace(smtputf8=not address.isascii()))
         except EdgeError as refusal:
@@ -110,8 +111,8 @@ async def _ask(operator: Operator, addresses: tuple[str, ...]) -> list[Answer]:
 def _refused(address: str, reply: Reply, domain: Domain | None) -> Answer:
     answer = ANSWERS.get(f"{reply.code} {reply.enhanced}", "refused" if reply.permanent else "deferred")
     why = ""
-    if domain is not None and domain.recipients is RecipientPolicy.LISTED:
-        why = NOT_LISTED.get(answer, "")
+    if domain is not None and answer in NOT_LISTED:
+        why = LEARNED if domain.recipients is RecipientPolicy.LEARNED else NOT_LISTED[answer]
     return Answer(address, answer, str(reply), why)
 
 
