@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cli import directory
 from cli.context import Noun, Operator, json_option
 from cli.names import APPLIANCE
 from cli.render import at
@@ -119,6 +120,7 @@ def appliance() -> None:
 @appliance.command("add")
 @click.argument("name")
 @appliance_options
+@directory.options
 @json_option
 @click.pass_obj
 def add(operator: Operator, /, name: str, **options: Any) -> None:
@@ -129,9 +131,10 @@ def add(operator: Operator, /, name: str, **options: Any) -> None:
     """
     if not options["primaries"]:
         raise click.UsageError("an appliance needs --primary HOST[:PORT], or --primary mx")
-    values = appliance_values(options)
+    of_directory, values = directory.values(options), appliance_values(options)
     with operator.db.write() as connection:
         added = store.add_appliance(connection, operator.now(), name=name, **values)
+        directory.change(connection, added, of_directory, operator.now())
     operator.out.done(
         f"appliance {added.name} added; next: relayctl domain add DOMAIN --appliance {name}", **describe(added)
     )
@@ -140,16 +143,19 @@ def add(operator: Operator, /, name: str, **options: Any) -> None:
 @appliance.command("set")
 @click.argument("name", type=APPLIANCE)
 @appliance_options
+@directory.options
 @json_option
 @click.pass_obj
 def change(operator: Operator, /, name: str, **options: Any) -> None:
     """Change what is said; the rest stays."""
-    values = appliance_values(options)
-    if not values:
+    of_directory, values = directory.values(options), appliance_values(options)
+    if not values and not of_directory:
         raise click.UsageError("say what to change; see 'relayctl appliance set --help'")
     with operator.db.write() as connection:
         changed = store.set_appliance(connection, name, **values)
-    operator.out.done(f"appliance {name} changed: {', '.join(sorted(values))}", **describe(changed))
+        said = directory.change(connection, changed, of_directory, operator.now())
+    what = sorted([*values, *(["directory"] if of_directory else [])])
+    operator.out.done(f"appliance {name} changed: {', '.join(what)}{said}", **describe(changed))
 
 
 @appliance.command("show")
@@ -162,8 +168,10 @@ def show(operator: Operator, name: str) -> None:
         found = store.get_appliance(connection, name)
         domains = [domain.name for domain in store.domains_of(connection, found.id)]
         health = facts.all_health(connection).get(found.id)
+        synced = directory.describe(connection, found)
     description = describe(found) | {"domains": domains, "health": str(health.state) if health else "unknown"}
-    if not operator.out.facts(description):
+    if not operator.out.facts(description | {"directory": synced.facts}):
+        description |= {"directory": synced.words}
         pairs = (
             (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
             for key, value in description.items()

@@ -6,11 +6,11 @@ import asyncio
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 import click
 
-from cli import contract, refusals
+from cli import contract, directory, refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -89,6 +89,9 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks = list(_node_checks(operator, found))
     checks += operator.run(_reference_checks(operator))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
+    with operator.db.read() as connection:
+        for one in appliances:
+            checks += [Check(one.name, *astuple(finding)) for finding in directory.check(connection, one)]
     checks += _domain_checks(operator, snapshot, appliances)
     checks += _learned_checks(operator, snapshot, appliances)
     checks += _contract_checks(operator, snapshot, appliances)

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import Connection
 
-from cli import contract
+from cli import contract, directory
 from cli.appliance import appliance_options, appliance_values
 from cli.context import Noun, Operator, dry_run_option, json_option
 from cli.learned import accepts_all
@@ -138,6 +138,7 @@ def domain() -> None:
 @click.option("--appliance", "appliance_name", metavar="NAME", type=APPLIANCE, help="The appliance it belongs to.")
 @domain_options
 @appliance_options
+@directory.options
 @json_option
 @click.pass_obj
 def add(operator: Operator, /, name: str, appliance_name: str | None, **options: Any) -> None:
@@ -151,12 +152,12 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
     for the appliance business hours Mon-Fri 09:00-18:00 in UTC without holidays, activation off-hours.
     """
     of_domain, of_appliance = domain_values(options), appliance_values(options)
+    of_directory = directory.values(options)
     if appliance_name is None and "primaries" not in of_appliance:
         raise click.UsageError("say --appliance NAME, or --primary HOST for an appliance of its own")
-    if appliance_name is not None and of_appliance:
-        raise click.UsageError(
-            f"--{min(of_appliance).replace('_', '-')} is the appliance's: use 'relayctl appliance set {appliance_name}'"
-        )
+    if appliance_name is not None and (of_appliance or of_directory):
+        option = min(of_appliance, default="directory").replace("_", "-")
+        raise click.UsageError(f"--{option} is the appliance's: use 'relayctl appliance set {appliance_name}'")
     with operator.db.write() as connection:
         now = operator.now()
         if appliance_name is None:
@@ -168,6 +169,7 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
         else:
             owner = store.get_appliance(connection, appliance_name)
         added = store.add_domain(connection, now, name=name, appliance_id=owner.id, **of_domain)
+        directory.change(connection, owner, of_directory, now)
     operator.out.done(
         f"domain {added.name} added to appliance {owner.name}; 'relayctl doctor {added.name}' says what is missing",
         **describe(added, owner.name),

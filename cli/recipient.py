@@ -13,6 +13,7 @@ from cli.learned import forget
 from cli.learned import show as show_learned
 from cli.names import DOMAIN
 from cli.render import at, clock_time, plural
+from cli.sync import sync
 from cli.table import Column
 from relay.appliances import store
 from relay.appliances.model import RecipientPolicy
@@ -160,3 +161,4 @@ def _be_sure(wanted: Plan, yes: bool) -> None:
 
 recipient.add_command(check)
 recipient.add_command(forget)
+recipient.add_command(sync)

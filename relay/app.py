@@ -40,6 +40,8 @@ from relay.errors import RelayError, StartFailed
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
 from relay.recipients.learning import Learning
+from relay.recipients.sync.schedule import Syncs
+from relay.recipients.sync.syncer import Syncer
 from relay.settings import Settings, load, parse_address
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.outbox import Outbox
@@ -81,6 +83,8 @@ class App:
             self.db, self.directory, self.pulse, self.clock, self.node.owns, self.node.holds, self.asker.ask
         )
         self.recipients = Recipients(self.db, self.directory, self.learning)
+        syncer = Syncer(self.db, self.resolver, self.clock)
+        self.syncs = Syncs(self.db, self.directory, syncer, self.clock, self.node.owns, self.node.holds)
         self.wake = Wake(self.db, self.directory, self.node.owns)
         self.queue = Queue(
             self.db,
@@ -244,6 +248,7 @@ class App:
             Vitals(self.clock).run(),
             self.recipients.run(),
             self.learning.run(),
+            self.syncs.run(),
             self.queue.run(),
             self.watcher.run(),
             self.delivery.run(),

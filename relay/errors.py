@@ -10,6 +10,7 @@
     ├── Refused                 an operator asked for what can't be done; the text says why
     │   └── NotFound            … because there is no such thing
     ├── LookupFailed            the DNS gave no answer (not: the name doesn't exist); temporary by nature
+    ├── SyncFailed              a customer's directory couldn't be asked, or not in full
     ├── StartFailed             a node can't start: a port in use, a certificate that doesn't load
     └── EdgeError               what the SMTP client is told; carries its reply
         ├── Rejected            5xx: for good
@@ -61,6 +62,10 @@ class NotFound(Refused):
 
 class LookupFailed(RelayError):
     """The DNS gave no answer: a time-out, SERVFAIL, no server reachable."""
+
+
+class SyncFailed(RelayError):
+    """A customer's directory couldn't be asked, or didn't answer in full; the text says why."""
 
 
 class StartFailed(RelayError):

@@ -334,6 +334,22 @@ def proof_failed(appliance: str, proof: str, evidence: str) -> None:
     _log.warning("proof failed", appliance=appliance, proof=proof, evidence=evidence)
 
 
+# --- recipients -------------------------------------------------------------------------------------------------------
+
+_syncs = _counter("syncs_total", "Syncs of recipients with the customers' directories", "appliance", "result")
+
+
+def synced(appliance: str, addresses: int, added: int, removed: int) -> None:
+    _syncs.labels(appliance, "ok").inc()
+    _log.info("recipients synced", appliance=appliance, addresses=addresses, added=added, removed=removed)
+
+
+def sync_failed(appliance: str, evidence: str) -> None:
+    """The directory didn't answer in full, or would take too much off the list; the list stays."""
+    _syncs.labels(appliance, "failed").inc()
+    _log.warning("sync of recipients failed", appliance=appliance, evidence=evidence)
+
+
 # --- tickets ----------------------------------------------------------------------------------------------------------
 
 _tickets = _counter("ticket_events_total", "What happened to tickets", "event")

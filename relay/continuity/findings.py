@@ -19,6 +19,7 @@ from relay.continuity.readiness import DNS
 from relay.continuity.slices import write
 from relay.db import Database
 from relay.recipients.learned import WILDCARD
+from relay.recipients.sync.store import FINDING as SYNC
 from relay.tickets import desk, operators, store
 from relay.tickets.states import RELAY, Condition, Priority
 from relay.tickets.tables import tickets
@@ -32,6 +33,7 @@ Group = tuple[int, Condition]
 _CONDITIONS: Mapping[str, Condition] = {
     DNS: Condition.MX,
     WILDCARD: Condition.RECIPIENTS,
+    SYNC: Condition.RECIPIENTS,
     **{str(condition): condition for condition in Condition},
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# install.sh: the real mail and name servers, and the shells, that the tests use, from Debian's packages. Needs root and apt.
+# install.sh: the real mail, name and directory servers, and the shells, that the tests use, from Debian's packages.
+# Needs root and apt.
 #
 # Says and does nothing where all of it is here already. Never starts a service or leaves one enabled: the tests run
 # private instances of their own, in folders of their own. Never removes a package: on a machine with another mail
@@ -10,7 +11,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # program:package; the programs of Postfix that the tests call are all in its one package.
 missing=
-for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd swaks:swaks haproxy:haproxy zsh:zsh fish:fish; do
+for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:slapd ldapadd:ldap-utils swaks:swaks \
+    haproxy:haproxy zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011_refusals"
-down_revision = "0009_learned"
+down_revision = "0010_directories"
 
 
 def upgrade() -> None:

@@ -1,0 +1,1 @@
+"""Recipients from real directories."""

@@ -42,7 +42,7 @@ def test_every_command_is_there() -> None:
         init serve demo status doctor ledger trace completion
         appliance add|set|show|list|remove
         domain add|set|show|list|remove|import|export
-        recipient add|remove|list|import|forget|check
+        recipient add|remove|list|import|forget|check|sync
         queue list|show|hold|release|retry|drop|export
         failover activate|deactivate|history
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
@@ -93,6 +93,7 @@ def test_what_changes_many_things_can_be_tried_first() -> None:
         ("domain", "import"),
         ("recipient", "import"),
         ("recipient", "forget"),
+        ("recipient", "sync"),
     }
     assert {path for path, names in options.items() if "--yes" in names} == {("queue", "drop"), ("recipient", "import")}
 
