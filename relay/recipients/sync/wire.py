@@ -44,9 +44,14 @@ class Wire(asyncio.Protocol):
                 reasons.append("connection refused" if refused else error.strerror or str(error))
         raise SyncFailed(", ".join(dict.fromkeys(reasons)) or "the name has no address")
 
+    @property
+    def unread(self) -> bool:
+        """Whether something has come that nobody has received."""
+        return bool(self._arrived)
+
     async def encrypt(self, context: ssl.SSLContext, host: str, timeout: float) -> None:
         """Go on encrypted, with a peer that can show that it is ``host``."""
-        if self._arrived:  # unencrypted, behind the answer to StartTLS: whoever put it there
+        if self.unread:  # in plain text, behind the answer to StartTLS: whoever put it there
             raise SyncFailed("it sent something in plain text in front of the TLS handshake")
         try:
             transport = await self._loop.start_tls(

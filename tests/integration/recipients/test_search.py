@@ -18,9 +18,11 @@ from relay.recipients.sync import ldap
 from relay.recipients.sync.ldap import Limits, search
 from relay.recipients.sync.model import CustomerDirectory, Tls
 from relay.recipients.sync.url import LdapUrl
+from relay.recipients.sync.wire import Wire
 from relay.settings import Dns
 from tests.support.certificates import certificate
 from tests.support.slapd import BASE, LIMIT, LIMITED, PASSWORD, USER, DirectoryServer, directory_server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
 
@@ -220,20 +222,41 @@ async def test_what_is_no_answer_is_a_failure_in_one_line(said: bytes, words: st
     assert "\n" not in str(failed.value)
 
 
-async def test_what_comes_in_plain_text_behind_starttls_ends_it(tmp_path: Path) -> None:
-    """Whoever put it there wants it to count as encrypted."""
+async def test_what_comes_in_plain_text_behind_starttls_counts_for_nothing(tmp_path: Path) -> None:
+    """Whoever put it there wants it to count as encrypted: an answer ends it, the beginning of one is forgotten."""
     made = certificate(tmp_path, "localhost")
+    injected = b""
 
     async def inject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = LDAPServer()
         (request,) = server.receive(await reader.read(4096))
         server.extended_response(request.message_id)
-        writer.write(server.data_to_send() + bytes.fromhex("300c02010161070a010004000400"))
+        writer.write(server.data_to_send() + injected)
+        await writer.start_tls(made.context())
+        server = LDAPServer()
+        (request,) = server.receive(await reader.read(4096))
+        server.search_result_done(request.message_id)
+        writer.write(server.data_to_send())
         await reader.read()
 
     async with _server(inject) as port:
-        with pytest.raises(SyncFailed, match="it doesn't speak LDAP as it should|in plain text in front of"):
-            await _ask(f"ldap://localhost:{port}/{BASE}", ca=made.certificate, limits=SHORT)
+        url = f"ldap://localhost:{port}/{BASE}"
+        injected = bytes.fromhex("300c0201016507")
+        assert await _ask(url, user="", ca=made.certificate) == {"acme.example": set(), "acme.test": set()}
+        injected = bytes.fromhex("300c02010165070a010004000400")
+        with pytest.raises(SyncFailed, match="it doesn't speak LDAP as it should"):
+            await _ask(url, user="", ca=made.certificate)
+
+    async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(injected)
+        await reader.read()
+
+    async with _server(chatter) as port:
+        wire = await Wire.open(["127.0.0.1"], port, 1.0)
+        await eventually(lambda: wire.unread)
+        with pytest.raises(SyncFailed, match="in plain text in front of the TLS handshake"):
+            await wire.encrypt(ssl.create_default_context(cafile=made.certificate), "localhost", 1.0)
+        wire.close()
 
 
 async def test_an_entry_with_more_values_than_are_given_at_once_is_no_success() -> None:

@@ -182,8 +182,10 @@ async def test_a_sync_that_fails_keeps_the_list_and_says_so_once(tmp_path: Path,
         assert f"localhost:{directory.ports['ldaps']}: connection refused" in ticket.story
         assert "fails since 2026-11-28T21:0" in ticket.story
         assert await _rcpt(node, "user3") == 250
+        problem = (await _shown(node))["problem"]
         clock.leap(HOUR)
         await eventually(lambda: _failed(node, times=3), timeout=PATIENCE)
+        assert (await _shown(node))["problem"] == problem
         ticket = await node.ticket("recipients")
         assert (ticket.events, ticket.told("comment")) == (["opened"], [])
         directory.start()
