@@ -27,7 +27,7 @@ from relay.cluster.secret import secret
 from relay.continuity.readiness import Prover
 from relay.continuity.store import proofs_of
 from relay.dns import Resolver
-from relay.edge import tally
+from relay.edge.counts import refused as refused_lately
 from relay.errors import Refused
 from relay.queue.queue import Queue
 from relay.recipients.lists import catch_alls
@@ -80,7 +80,7 @@ def doctor(operator: Operator, name: str | None) -> None:
         snapshot = load(connection) or Snapshot()
         found = nodes(connection)
         chosen = appliance_of(connection, name).id if name else None
-        refused = tally.refused(connection, operator.now())
+        refused = refused_lately(connection, operator.now())
     appliances = [
         appliance
         for appliance in snapshot.appliances.values()

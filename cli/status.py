@@ -26,7 +26,7 @@ from relay.appliances.facts import Health
 from relay.appliances.model import Domain
 from relay.cluster.nodes import NodeRow, nodes, owner_names
 from relay.continuity.store import proofs_of
-from relay.edge.tally import refused
+from relay.edge.counts import refused
 from relay.errors import NotFound
 from relay.mail import domain_of
 from relay.queue import backlog

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from relay import events
 from relay.clock import Clock
 from relay.db import Database
+from relay.edge.counts import HOUR
 from relay.edge.tables import refusals
 
 EVERY = 3.0
@@ -24,8 +25,6 @@ SLICE = 500
 """Rows in one transaction."""
 MOST = 50_000
 """Rows that may wait for a database that can't be written."""
-HOUR = 3600
-SHOWN_HOURS = 24
 KEPT_HOURS = 30 * 24
 
 _ADD = text(
@@ -103,21 +102,3 @@ def _forget_oldest(connection: Connection, before: int) -> bool:
         return False
     connection.execute(delete(refusals).where(refusals.c.hour == oldest))
     return True
-
-
-def refused(connection: Connection, now: float, domains: Collection[str] | None = None) -> dict[str, dict[str, int]]:
-    """Refusals of the last 24 hours (whole ones, and the present one) by domain and reason, the most frequent first;
-    of these ``domains``, or of all, where those before any domain was known have an empty one."""
-    total = func.sum(refusals.c.count)
-    query = (
-        select(refusals.c.domain, refusals.c.reason, total)
-        .where(refusals.c.hour > int(now // HOUR) - SHOWN_HOURS)
-        .group_by(refusals.c.domain, refusals.c.reason)
-        .order_by(total.desc(), refusals.c.reason)
-    )
-    if domains is not None and len(domains) <= SLICE:
-        query = query.where(refusals.c.domain.in_(domains))
-    found: dict[str, dict[str, int]] = {}
-    for domain, reason, count in connection.execute(query):
-        found.setdefault(domain, {})[reason] = int(count)
-    return found

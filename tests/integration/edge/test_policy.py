@@ -11,7 +11,7 @@ from relay.appliances import proofs
 from relay.appliances.contract import Naming, set_namings
 from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import RecipientPolicy, WhenUp
-from relay.edge.tally import refused
+from relay.edge.counts import refused
 from relay.mail import Reply
 from relay.queue.model import Outcome
 from relay.queue.states import State

@@ -9,7 +9,8 @@ from relay.appliances.model import RecipientPolicy
 from relay.clock import Clock
 from relay.db import Database
 from relay.edge import tally
-from relay.edge.tally import HOUR, KEPT_HOURS, Tally, refused
+from relay.edge.counts import HOUR, refused
+from relay.edge.tally import KEPT_HOURS, Tally
 from tests.integration.edge.house import House, house
 from tests.support.database import make_database
 from tests.support.node import running
