@@ -31,7 +31,8 @@ from relay.edge.counts import refused as refused_lately
 from relay.errors import Refused
 from relay.queue.queue import Queue
 from relay.recipients.lists import catch_alls
-from relay.settings import PROOFS, Settings, parse_address
+from relay.settings import PROOFS, Settings
+from relay.values import parse_address
 from relay.watch.isolation import any_answers
 
 AT_ONCE = 8

@@ -42,10 +42,11 @@ from relay.recipients.known import Recipients
 from relay.recipients.learning import Learning
 from relay.recipients.sync.schedule import Syncs
 from relay.recipients.sync.syncer import Syncer
-from relay.settings import Settings, load, parse_address
+from relay.settings import Settings, load
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.outbox import Outbox
 from relay.tickets.warnings import Warnings
+from relay.values import parse_address
 from relay.watch.watcher import Watcher
 
 GRACE = 20.0

@@ -6,14 +6,11 @@ what it should be, as a :class:`relay.errors.SettingsError` of one line. Nothing
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import socket
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -22,70 +19,15 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from relay.errors import SettingsError
 from relay.hours import Calendar
 from relay.networks import parse_network
+from relay.values import check_zone, parse_address, parse_blocklist, parse_size
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
-
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "TB": 1000**4,
-    "KIB": 1024,
-    "MIB": 1024**2,
-    "GIB": 1024**3,
-}
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes of ``10GB``, ``512 MiB`` or a plain number; ValueError where it is none of these."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(text).strip())
-    if not match or match[2].upper() not in _UNITS:
-        raise ValueError("should be a size such as 50MB or 512MiB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """``host:port`` (``[::1]:25`` for IPv6) as (host, port); ValueError where it is none."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]*)):(\d{1,5})", text.strip())
-    if not match or int(match[3]) > 65535:
-        raise ValueError(f"{text!r} should be host:port, for example 127.0.0.1:2525 or [::1]:25")
-    return match[1] or match[2] or "0.0.0.0", int(match[3])
 
 
 def _address(text: str) -> str:
     parse_address(text)
     return text
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} should be a time zone such as Europe/Berlin") from None
-    return name
-
-
-def parse_blocklist(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """``zone`` or ``zone=127.0.0.2,127.0.0.4-8`` as the zone and the answers that count, each as the numbers of a first
-    and a last address; none where all do. ValueError where it is neither."""
-    zone, equals, answers = text.strip().lower().partition("=")
-    zone = zone.rstrip(".")
-    wrong = f"{text!r} should be a zone, or zone=127.0.0.2,127.0.0.4-8 with the answers that count"
-    if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", zone):
-        raise ValueError(wrong)
-    ranges = []
-    for answer in answers.split(",") if equals else ():
-        first, _, last = answer.strip().partition("-")
-        try:
-            lowest = ipaddress.IPv4Address(first)
-            highest = ipaddress.IPv4Address(f"{first.rpartition('.')[0]}.{last}") if last else lowest
-        except ValueError:
-            raise ValueError(wrong) from None
-        ranges.append((int(lowest), int(highest)))
-    return zone, tuple(ranges)
 
 
 def _blocklist(text: str) -> str:
@@ -197,7 +139,7 @@ class Support(Section):
     """The desk's own hours, in which P2 and P3 clocks run."""
 
     hours: str = "Mon-Fri 09:00-18:00"
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(check_zone)] = "UTC"
     holidays: str = ""
 
     def calendar(self) -> Calendar:

@@ -18,7 +18,7 @@ from relay import events
 from relay.clock import Clock
 from relay.dns import Resolver
 from relay.errors import LookupFailed
-from relay.settings import parse_blocklist
+from relay.values import parse_blocklist
 
 WAIT = 2.0
 """Seconds that a client waits at RCPT for what the lists say of it."""

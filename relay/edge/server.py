@@ -29,8 +29,9 @@ from relay.errors import StartFailed
 from relay.networks import Networks
 from relay.queue.queue import Queue
 from relay.recipients.known import Recipients
-from relay.settings import Limits, Settings, Smtp, parse_address
+from relay.settings import Limits, Settings, Smtp
 from relay.tls import listener_context
+from relay.values import parse_address
 
 BACKLOG = 1024
 """Connections that may wait to be let in."""

@@ -28,7 +28,8 @@ from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.node import Node
 from relay.db import Database
-from relay.settings import Watch, parse_address
+from relay.settings import Watch
+from relay.values import parse_address
 from relay.watch.contracts import Contracts
 from relay.watch.health import judge
 from relay.watch.isolation import Census, any_answers

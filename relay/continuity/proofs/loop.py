@@ -18,9 +18,10 @@ from relay.errors import LookupFailed, RelayError
 from relay.mail import NULL_SENDER, Envelope, Recipient
 from relay.networks import Networks
 from relay.queue.queue import Queue
-from relay.settings import Node, parse_address
+from relay.settings import Node
 from relay.smtp.connection import Connection
 from relay.smtp.failure import Failure, Stage
+from relay.values import parse_address
 
 SMTP_PORT = 25
 CONNECT_TIMEOUT = 5.0

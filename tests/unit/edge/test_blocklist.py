@@ -13,7 +13,8 @@ from relay.clock import Clock
 from relay.dns import Resolver
 from relay.edge import blocklist
 from relay.edge.blocklist import ALONE, FAILURES, LONGEST, SHORTEST, Answer, Blocklists, Source, Zone
-from relay.settings import Dns, parse_blocklist
+from relay.settings import Dns
+from relay.values import parse_blocklist
 from tests.support.dns_stub import DnsStub
 
 BAD, GOOD = "192.0.2.9", "192.0.2.1"

@@ -1,0 +1,68 @@
+"""Values as people write them, in relay.toml and behind options: sizes, addresses with a port, time zones, block lists.
+
+Each is read by one function, which says in a sentence what a value should be: ValueError, for whoever knows the key to
+name it. Pure. (Networks have a room of their own.)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from zoneinfo import ZoneInfo
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "TB": 1000**4,
+    "KIB": 1024,
+    "MIB": 1024**2,
+    "GIB": 1024**3,
+}
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of ``10GB``, ``512 MiB`` or a plain number; ValueError where it is none of these."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(text).strip())
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError("should be a size such as 50MB or 512MiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``host:port`` (``[::1]:25`` for IPv6) as (host, port); ValueError where it is none."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]*)):(\d{1,5})", text.strip())
+    if not match or int(match[3]) > 65535:
+        raise ValueError(f"{text!r} should be host:port, for example 127.0.0.1:2525 or [::1]:25")
+    return match[1] or match[2] or "0.0.0.0", int(match[3])
+
+
+def check_zone(name: str) -> str:
+    """The name of a time zone, as it is; ValueError where there is none of that name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} should be a time zone such as Europe/Berlin") from None
+    return name
+
+
+def parse_blocklist(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """``zone`` or ``zone=127.0.0.2,127.0.0.4-8`` as the zone and the answers that count, each as the numbers of a first
+    and a last address; none where all do. ValueError where it is neither."""
+    zone, equals, answers = text.strip().lower().partition("=")
+    zone = zone.rstrip(".")
+    wrong = f"{text!r} should be a zone, or zone=127.0.0.2,127.0.0.4-8 with the answers that count"
+    if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", zone):
+        raise ValueError(wrong)
+    ranges = []
+    for answer in answers.split(",") if equals else ():
+        first, _, last = answer.strip().partition("-")
+        try:
+            lowest = ipaddress.IPv4Address(first)
+            highest = ipaddress.IPv4Address(f"{first.rpartition('.')[0]}.{last}") if last else lowest
+        except ValueError:
+            raise ValueError(wrong) from None
+        ranges.append((int(lowest), int(highest)))
+    return zone, tuple(ranges)
