@@ -4,27 +4,33 @@ An address is ``<local@domain>``, or ``<>`` and ``<postmaster>`` where those mak
 written; nothing is unquoted, lower-cased or cut. What an open relay would fall for (source routes, ``user%other@``,
 ``other!user@``, an @ in quotes) is refused for recipients, and so are addresses without brackets and comments. More
 liberal than the RFC in one way only, because real mailboxes are: dots may stand anywhere in a local part.
-Parameters keep the case of their values. Pure; raises :class:`relay.errors.Rejected`.
+A recipient's letters have to be what they look like: what some other server would first turn into an @, or into a
+Gold domain's name, is no way to one. Parameters keep the case of their values. Pure; raises
+:class:`relay.errors.Rejected`.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from relay.errors import Rejected
 from relay.mail import normalise_domain
 
 DOMAIN_LIMIT = 253
+ADDRESS_LIMIT = 512
+"""Octets of an address: twice what RFC 5321 4.5.3.1.3 allows, because senders make long ones of others."""
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~."
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN = re.compile(rf"<(([{_ATEXT}-]+)@({_LABEL}(?:\.{_LABEL})*\.?))>")
 _PATH = re.compile(
-    rf"""<((?P<local>[{_ATEXT}\u00a1-\U0010ffff-]+|"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])+")
+    rf"""<((?P<local>[{_ATEXT}\u00a1-\U0010ffff-]+|"(?:[^"\\\x00-\x1f\x7f-\x9f]|\\[\x20-\x7e])+")
           (?:@(?P<domain>\[[A-Za-z0-9.:-]+\]|[A-Za-z0-9._\u00a1-\U0010ffff-]+))?)>""",
     re.VERBOSE,
 )
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\U0010ffff]+))?")
+_BLANKS = re.compile(r"[ \t]+")
 _TRICKS = re.compile(r"[@%!]")
 
 
@@ -51,7 +57,8 @@ def parse_sender(argument: str) -> Path:
 def parse_recipient(argument: str) -> Path:
     """What follows ``RCPT``; only ``postmaster`` may be without a domain (RFC 5321 4.1.1.3)."""
     path = _path(_after(argument, "TO:", "RCPT TO:<address>"), "5.1.3", "recipient")
-    if _TRICKS.search(path.local):
+    local = path.local if path.local.isascii() else unicodedata.normalize("NFKC", path.local)
+    if _TRICKS.search(local):
         raise Rejected(550, "5.7.1", "Mail is not sent on to addresses inside of addresses")
     return path
 
@@ -76,26 +83,40 @@ def _path(text: str, status: str, what: str) -> Path:
         if found is None:
             raise Rejected(553, status, f"The {what} should be <local@domain>, without a route or comment")
         address, local, end = found[1], found["local"], found.end()
-        domain = _domain(found["domain"], status, what)
+        domain = _domain(found["domain"] or "", status, what)
         if not domain and not (what == "recipient" and local.lower() == "postmaster"):
             raise Rejected(553, status, f"The {what}'s address needs a domain")
+    if len(address) > ADDRESS_LIMIT or (not address.isascii() and len(address.encode()) > ADDRESS_LIMIT):
+        raise Rejected(553, status, f"The {what}'s address is longer than {ADDRESS_LIMIT} octets")
     return Path(address, local, domain, _parameters(text[end:]))
 
 
-def _domain(text: str | None, status: str, what: str) -> str:
-    if text is None or text.startswith("["):
-        return text or ""
+def _domain(text: str, status: str, what: str) -> str:
+    if text.startswith("[") or not text:
+        return text
+    labels = text.lower().removesuffix(".").split(".")
     try:
-        return normalise_domain(text.removesuffix("."))
+        if not all(labels):
+            raise ValueError
+        name = normalise_domain(text)
+        itself = all(label.isascii() or _is_itself(label) for label in labels)
     except ValueError:
         raise Rejected(553, status, f"The domain of the {what} is not a domain name") from None
+    if what == "recipient" and not itself:
+        raise Rejected(553, status, f"The domain of the {what} should be written in its own letters")
+    return name
+
+
+def _is_itself(label: str) -> bool:
+    """Whether it is a U-label, as RFC 6531 3.3 has it, not what only becomes one (RFC 5891 5.3). Raises ValueError."""
+    return label.encode("idna").decode("idna") == label
 
 
 def _parameters(text: str) -> dict[str, str]:
     if text and not text.startswith(" "):
         raise Rejected(501, "5.5.4", "After the address only parameters may follow")
     parameters: dict[str, str] = {}
-    for word in text.split():
+    for word in filter(None, _BLANKS.split(text)):
         match = _PARAMETER.fullmatch(word)
         if match is None or match[1].upper() in parameters:
             raise Rejected(501, "5.5.4", "Parameters should be NAME or NAME=value, each once")

@@ -69,6 +69,7 @@ async def test_dialogue(path: Path, tmp_path: Path) -> None:
 
 async def add_domains(relay: House) -> None:
     """Those that the README of the dialogues names."""
+    await relay.add_domain("xn--bcher-kva.example")
     await relay.add_domain("listed.example", ["info", "sales"], recipients=RecipientPolicy.LISTED)
     await relay.add_domain("empty.example", recipients=RecipientPolicy.LISTED)
     await relay.add_domain("over.example", until=date(2020, 1, 1))
