@@ -61,6 +61,7 @@ def server_context(
         raise StartFailed(f"{key_setting}: can't read {key}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # the default of OpenSSL 3, not of those before it
     try:
         # An encrypted key would ask for its passphrase on the terminal: an empty one makes it fail instead.
         context.load_cert_chain(certificate, key, password="")

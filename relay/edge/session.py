@@ -80,6 +80,7 @@ class Session(Entrance):
             raise Rejected(503, "5.5.1", "TLS is on already")
         if self.shared.tls is None:
             raise Rejected(502, "5.5.1", "TLS is not offered here")
+        self._no_chunks()
         self.say(b"220 2.0.0 Ready to start TLS\r\n")
         await self.start_tls(self.shared.tls)
         self.client = None  # what was said before counts no more (RFC 3207 section 4.2)

@@ -12,7 +12,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # program:package; the programs of Postfix that the tests call are all in its one package.
 missing=
 for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:slapd ldapadd:ldap-utils swaks:swaks \
-    haproxy:haproxy zsh:zsh fish:fish; do
+    haproxy:haproxy openssl:openssl zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
 [ -n "$missing" ] || exit 0
