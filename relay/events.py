@@ -1,13 +1,14 @@
 """One function per thing that happens: the log line and the metric together, so that neither is forgotten.
 
-Log lines go to standard error: for people on a terminal, as JSON otherwise. Metrics are Prometheus's, on a registry
-of this program's own. Nothing here decides anything, and nothing here may fail its caller.
+Log lines go to standard error: for people on a terminal, as JSON otherwise; what doesn't print is escaped in both,
+for strangers choose addresses and primaries their replies. Metrics are Prometheus's, on a registry of this program's
+own. Nothing here decides anything, and nothing here may fail its caller.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, TextIO, cast
 
 import structlog
@@ -62,11 +63,25 @@ def configure(stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _printable,
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(stream))),
         cache_logger_on_first_use=True,
     )
+
+
+def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no value break its line, move a cursor or turn the direction of writing; a traceback keeps its lines."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            lines = value.split("\n") if key == "exception" else [value]
+            event[key] = "\n".join(line if line.isprintable() else _escaped(line) for line in lines)
+    return event
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def silence() -> None:
