@@ -8,6 +8,8 @@ from __future__ import annotations
 
 MOST_JUNK = 100
 """Commands that lead nowhere (NOOP, RSET, another EHLO) without a message in between."""
+MOST_DEFERRED = 1000
+"""Commands refused for now without a message in between, each more being an error: honest senders come back later."""
 TIMEOUTS = 12
 """Time-outs that a session may last without a message in between."""
 SLOWEST = 1024
@@ -18,7 +20,7 @@ class Patience:
     """With one client. ``timeout``: seconds for a command, or for more content; ``most_errors``: commands refused for
     good without a message in between."""
 
-    __slots__ = ("_deadline", "_errors", "_junk", "_most_errors", "_since", "_timeout")
+    __slots__ = ("_deadline", "_deferred", "_errors", "_junk", "_most_errors", "_since", "_timeout")
 
     def __init__(self, timeout: float, most_errors: int, now: float) -> None:
         self._timeout = timeout
@@ -28,7 +30,7 @@ class Patience:
 
     def renew(self, now: float) -> None:
         """A message was taken."""
-        self._errors = self._junk = 0
+        self._deferred = self._errors = self._junk = 0
         self._deadline = now + TIMEOUTS * self._timeout
 
     def wait(self, now: float) -> None:
@@ -41,6 +43,12 @@ class Patience:
 
     def error(self) -> None:
         self._errors += 1
+
+    def deferral(self) -> None:
+        """A command was refused for now."""
+        self._deferred += 1
+        if self._deferred > MOST_DEFERRED:
+            self.error()
 
     def junk(self) -> bool:
         """Count a command that leads nowhere; False once it is one too many."""

@@ -22,7 +22,7 @@ from relay.edge.parameters import MailParameters, mail_parameters, recipient_par
 from relay.edge.received import received_line
 from relay.edge.shared import Shared
 from relay.edge.shares import Turn, patient
-from relay.edge.transaction import Transaction
+from relay.edge.transaction import FREE_RECIPIENTS, RECIPIENT, Transaction
 from relay.edge.wire import Ending, Wire
 from relay.errors import Deferred, Rejected
 from relay.mail import Client, Recipient, Reply
@@ -130,6 +130,9 @@ class Session(Entrance):
             domain = admission.recipient(path, mail.asked, told)
             self.shared.shares.seen(domain.name)
             self.visitor.enters(domain.name, mail.count(domain) + 1)
+            if len(mail.recipients) >= FREE_RECIPIENTS and path.address not in mail.recipients:
+                self.shared.memory.take(RECIPIENT)
+                mail.charged += RECIPIENT
             mail.add(Recipient(path.address, *asked), domain)
         self.say(b"250 2.1.5 Ok\r\n")
 
@@ -193,6 +196,7 @@ class Session(Entrance):
     async def reset(self) -> None:
         mail = self._ended = self.mail
         self.mail = Transaction()
+        self.shared.memory.take(-mail.charged)
         if self.admitted:
             self.visitor.ends()
         if mail.intake is not None:

@@ -11,13 +11,19 @@ from relay.edge.parameters import NOTHING_ASKED, MailParameters
 from relay.errors import Rejected
 from relay.mail import Envelope, Recipient
 
+FREE_RECIPIENTS = 100
+"""Recipients of a message that have room in any case (RFC 5321 4.5.3.1.8)."""
+RECIPIENT = 1024
+"""Bytes that each one more is counted for in the node's memory: a thousand sessions may name a thousand each."""
+
 Routes = tuple[tuple[Domain, tuple[Recipient, ...]], ...]
 
 
 @dataclass(slots=True)
 class Transaction:
     """``begun``: there was a MAIL, and ``tried``: a RCPT, whatever became of it. ``sender``: None before a MAIL that
-    was taken. ``proof``: a loop proof. ``intake``: the message, once the first BDAT was there."""
+    was taken. ``proof``: a loop proof. ``intake``: the message, once the first BDAT was there. ``charged``: bytes of
+    the node's memory that its recipients have."""
 
     begun: bool = False
     sender: str | None = None
@@ -25,6 +31,7 @@ class Transaction:
     tried: bool = False
     proof: Path | None = None
     intake: Intake | None = None
+    charged: int = 0
     recipients: dict[str, Recipient] = field(default_factory=dict)
     # By appliance too: our own host name may be a Gold domain, whose mail isn't our postmaster's.
     _routes: dict[tuple[int, str], tuple[Domain, list[Recipient]]] = field(default_factory=dict)

@@ -298,6 +298,8 @@ class Wire(SMTP):
             raise Ending(TIRED, "errors", said)
         if reply.permanent or reply is FAULT:
             self.patience.error()
+        else:
+            self.patience.deferral()
         self.say(line(reply))
         self.note(reply, said, reason)
 

@@ -88,6 +88,25 @@ async def test_too_many_recipients_wait_for_the_next_message(tmp_path: Path) -> 
         assert len(stored.recipients) == 100
 
 
+@pytest.mark.parametrize("end", ["RSET", "QUIT", ""])
+async def test_recipients_have_their_share_of_the_memory(end: str, tmp_path: Path) -> None:
+    """Past the first hundred each counts, once, for as long as it is remembered; 452 where there is no room."""
+    async with house(tmp_path, memory=1024**2, max_recipients=2000) as relay:
+        async with relay.client() as client:
+            await client.ask("MAIL FROM:<a@b.example>")
+            await client.send(b"".join(b"RCPT TO:<r%d@gold.example>\r\n" % number for number in range(100)) * 2)
+            assert {(await client.reply())[:9] for _ in range(200)} == {"250 2.1.5"}
+            assert relay.edge.bytes_in_flight == 0
+            await client.send(b"".join(b"RCPT TO:<s%d@gold.example>\r\n" % number for number in range(1024)))
+            assert {(await client.reply())[:9] for _ in range(1024)} == {"250 2.1.5"}
+            assert relay.edge.bytes_in_flight == 1024**2
+            assert (await client.ask("RCPT TO:<s0@gold.example>")).startswith("250 2.1.5")
+            assert (await client.ask("RCPT TO:<t@gold.example>")).startswith("452 4.3.1")
+            if end:
+                await client.ask(end)
+        await eventually(lambda: relay.edge.bytes_in_flight == 0)
+
+
 async def test_connections_are_limited(tmp_path: Path) -> None:
     """Too many from one client, or in all, get 421 for a banner; what ends makes room."""
     async with house(tmp_path, max_connections=3, max_connections_per_client=2) as relay:

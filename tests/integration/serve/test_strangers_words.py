@@ -1,4 +1,4 @@
-"""What a stranger says is data: it splits no reply, no line of the log, no Received field and no table of relayctl's."""
+"""What strangers say is data: it splits no reply, no line of the log, no Received field and no table of relayctl."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.edge.patience import MOST_JUNK, SLOWEST, TIMEOUTS, Patience
+from relay.edge.patience import MOST_DEFERRED, MOST_JUNK, SLOWEST, TIMEOUTS, Patience
 
 
 def test_a_client_that_is_silent_is_left() -> None:
@@ -36,3 +36,16 @@ def test_errors_and_junk_are_bounded() -> None:
     patience.renew(0)
     assert not patience.lost
     assert patience.junk()
+
+
+def test_a_client_may_be_told_to_come_back_later_very_often() -> None:
+    """A thousand times; after that each time is an error."""
+    patience = Patience(300, most_errors=20, now=0)
+    for _ in range(MOST_DEFERRED + 19):
+        patience.deferral()
+    assert not patience.lost
+    patience.deferral()
+    assert patience.lost
+    patience.renew(0)
+    patience.deferral()
+    assert not patience.lost
