@@ -202,6 +202,11 @@ class Session(Entrance):
         if mail.intake is not None:
             await mail.intake.close(accepted=False)
 
+    def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
+        if self.mail.intake is not None and said[:4].upper() != b"BDAT":
+            raise Ending(OUT_OF_ORDER, reason, said)  # it may be what is left of a chunk
+        super()._refuse(reply, said, reason)
+
     def _no_chunks(self) -> None:
         """Between the chunks of a message nothing else has a place. Raises Ending."""
         if self.mail.intake is not None:
