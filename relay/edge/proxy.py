@@ -18,7 +18,9 @@ V1_LIMIT = 107
 V2_LIMIT = 16 + 4096
 """Octets of a header of version 2 that we read; the specification asks for 536 and allows 65,551."""
 
-_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r]*)?|(TCP4|TCP6) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4}))\r\n")
+_ADDRESS = rb"([0-9A-Fa-f:.]+)"  # without a zone: ipaddress takes any characters for one
+_PORT = rb"(0|[1-9]\d{0,4})"
+_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r]*)?|(TCP4|TCP6) %b %b %b %b)\r\n" % (_ADDRESS, _ADDRESS, _PORT, _PORT))
 _LOCAL, _PROXY = 0x20, 0x21
 _ADDRESSES = {0x11: (4, 12), 0x21: (16, 36)}
 """By family and transport, TCP alone: (octets of an address, of addresses and ports together)."""
