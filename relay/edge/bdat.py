@@ -68,7 +68,8 @@ async def _read(session: Session, intake: Intake, size: int) -> None:
     left = size
     while left:
         chunk = await session.chunk(left)
-        left -= len(chunk)
+        size = len(chunk)
+        left -= size
         await intake.feed(chunk)
         if not intake.refused:
-            session.patience.progress(len(chunk))
+            session.patience.progress(size)

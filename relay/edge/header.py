@@ -30,6 +30,12 @@ class Header:
     loops: bool
 
 
+def head(content: bytes) -> bytes:
+    """What :func:`survey` needs of the beginning of a message: its header, the empty line included."""
+    end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n", 0, LIMIT)
+    return content[: LIMIT if end < 0 else end + 4]
+
+
 def survey(content: bytes, own_names: Set[str]) -> Header:
     """Look at the header of ``content``, or of its beginning. ``own_names``: host names of ours, in lower case."""
     end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n", 0, LIMIT)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from relay import events
 from relay.edge.chunks import Chunks
 from relay.edge.content import Content
+from relay.edge.header import head
 from relay.edge.limits import Memory
 from relay.edge.shares import Shares
 from relay.errors import Deferred, EdgeError, Rejected
@@ -22,7 +23,7 @@ from relay.queue.upload import Upload
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A message that has come to its end. ``size``: bytes; ``beginning``: at least 1 MiB of it, or all there is."""
+    """A message that has come to its end. ``size``: bytes; ``beginning``: its header at least, as far as it is read."""
 
     content: bytes | Upload
     size: int
@@ -86,9 +87,10 @@ class Intake:
         except EdgeError as refusal:
             await self.refuse(refusal)
 
-    async def feed(self, chunk: bytes | bytearray) -> bool:
-        """Take what arrived; True once the end is there."""
+    async def feed(self, chunk: bytearray) -> bool:
+        """Take what arrived, and leave nothing of it; True once the end is there."""
         ended = self._content.feed(chunk)
+        chunk.clear()  # whoever brought it has it for as long as we take
         if self._refusal is None:
             try:
                 self._charge(len(self._content) + (PIECE if self._upload else 0))
@@ -151,9 +153,11 @@ class Intake:
 
     async def _hand_over(self, upload: Upload, piece: bytes) -> None:
         """Give the queue more; the client waits while it writes."""
-        self._beginning = self._beginning or piece
+        self._beginning = self._beginning or head(piece)
         self._handed_over += len(piece)
-        await upload.write(piece)
+        view = memoryview(piece)
+        for start in range(0, len(piece), PIECE):  # the upload has a copy of what it is given
+            await upload.write(view[start : start + PIECE])
 
     def _charge(self, held: int) -> None:
         """Count what is held of this message now. Raises Deferred, 452."""

@@ -230,9 +230,13 @@ class Session(Entrance):
         """Read the message to its end, whatever becomes of it, and have it stored."""
         accepted = False
         try:
-            while not await intake.feed(chunk := await self.chunk()):
+            ended = False
+            while not ended:
+                chunk = await self.chunk()
+                size = len(chunk)
+                ended = await intake.feed(chunk)
                 if not intake.refused:
-                    self.patience.progress(len(chunk))
+                    self.patience.progress(size)
             await self.conclude(mail, intake)
             accepted = True
         finally:

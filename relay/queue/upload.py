@@ -36,7 +36,7 @@ class Upload:
         self.content_id: int | None = None
         """The number of the content; None until the first piece is on disk."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Take what came next; returns once whole pieces are on disk. Raises Deferred, as ``Queue.accept`` does."""
         self._tail += data
         while len(self._tail) >= PIECE:

@@ -1,11 +1,17 @@
-"""python -m tests.bench: every bench, side by side with Postfix. Takes some minutes and nothing else should run."""
+"""python -m tests.bench: every bench. Takes some minutes and nothing else should run."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, drain
+from tests.bench import accept, drain, memory, slowloris
 from tests.bench.report import run
 
 if __name__ == "__main__":
-    run(lambda: accept.main(sys.argv[1:]), lambda: drain.main(sys.argv[1:]))
+    quick = ["--quick"] if "--quick" in sys.argv else []
+    run(
+        lambda: accept.main(sys.argv[1:]),
+        lambda: drain.main(sys.argv[1:]),
+        lambda: slowloris.main(quick),
+        lambda: memory.main(quick),
+    )

@@ -49,6 +49,7 @@ class OurNode:
     relay: Relay
     port: int
     primary: int
+    pid: int
 
     def waiting(self) -> int:
         domain = self.relay.domain()
@@ -97,8 +98,8 @@ def our_node(tls: Certificate | None = None) -> Iterator[OurNode]:
             settings["smtp"] |= {"tls_certificate": str(tls.certificate), "tls_key": str(tls.key)}
         relay = Relay(Path(folder), settings)
         relay.tell("domain", "add", DOMAIN, "--primary", f"127.0.0.1:{primary}")
-        with relay.serving():
-            yield OurNode(relay, port, primary)
+        with relay.serving() as process:
+            yield OurNode(relay, port, primary, process.pid)
 
 
 @contextmanager
