@@ -170,8 +170,10 @@ async def test_an_operator_activates_and_deactivates(tmp_path: Path) -> None:
 async def test_an_order_that_crosses_a_decision_is_not_lost(tmp_path: Path) -> None:
     """What was decided on facts that have changed since is dropped, and decided anew."""
     async with world(tmp_path, start=DAY) as it:
+        began = it.now
         await it.set_health(Health.DOWN)
         await it.until(lambda: it.continuity.outage_id)
+        await it.until(lambda: it.proven_at() >= began)  # a proof's address is good for a minute
         it.change(orders.activate, "acme", "dana", "", it.now)  # the directory hasn't heard of it
         it.shift(60)
         await it.until(lambda: it.ticket() and it.ticket().priority == 3)  # type: ignore[union-attr]

@@ -76,7 +76,7 @@ async def test_a_421_to_a_message_puts_it_off_for_seconds(tmp_path: Path) -> Non
         for number in range(20):
             await home.accept(f"r{number}")
         await home.returns()
-        await eventually(lambda: len(primary.messages) == 19)
+        await eventually(lambda: len(primary.messages) == 19 and len(home.rows(State.QUEUED)) == 1)
         (row,) = home.rows(State.QUEUED)
         assert row.last_reply == "421 4.3.2 Going down"
         assert row.attempts == 1

@@ -113,7 +113,7 @@ async def test_a_canary_that_is_refused_is_followed_by_another(tmp_path: Path) -
         await eventually(lambda: len(primary.messages) == 20)
         greylisted = [command for command in primary.commands if command.startswith("RCPT TO:<r")]
         assert len(greylisted) == 8
-        assert home.addresses(State.QUEUED) == [f"r{number}" for number in range(8)]
+        await eventually(lambda: home.addresses(State.QUEUED) == [f"r{number}" for number in range(8)])
 
 
 async def test_a_backlog_is_drained_over_several_connections(tmp_path: Path) -> None:
