@@ -6,7 +6,7 @@
 
 Nothing here reads or writes /etc/postfix, and an instance is gone, queue and all, when its block is left; a block that
 fails prints the end of its log first. Needs root: Postfix does, to give each daemon the rights that it needs and no
-more. There is no chroot, no TLS and no local user, and every table is written out in main.cf.
+more. There is no chroot, no certificate and no local user, and every table is written out in main.cf.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ relay     unix  - - n -     - smtp
 showq     unix  n - n -     - showq
 error     unix  - - n -     - error
 retry     unix  - - n -     - error
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 virtual   unix  - n n -     - virtual
 anvil     unix  - - n -     1 anvil
 scache    unix  - - n -     1 scache
