@@ -2,6 +2,7 @@
 # make test   every test, set up from nothing
 # make check  what must hold before a commit: lint, types, layers, tests
 # make bench  speed and memory beside Postfix (needs its Debian package)
+# make fuzz   any octets at the edge and at the dialogue, for SECONDS (300); what it learns stays in .fuzz
 # make lock   the lock files anew, from the ranges in pyproject.toml
 
 PYTHON ?= python3
@@ -11,7 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: run test check bench lock clean parts
+SECONDS ?= 300
+
+.PHONY: run test check bench fuzz lock clean parts
 
 run: $(VENV)/.run
 	@test -f relay.toml || $(BIN)/relayctl init --example
@@ -29,6 +32,11 @@ check: $(VENV)/.dev parts
 
 bench: $(VENV)/.dev parts
 	$(BIN)/python -m tests.bench
+
+# Not locked: atheris has no wheels for some machines, and nothing else needs it.
+fuzz: $(VENV)/.dev
+	$(PIP) install -e '.[fuzz]' --no-build-isolation
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # The real mail and name servers of the tests come from Debian's packages. Installing them needs root and the
 # apt command; elsewhere the tests that need one are skipped and say what to install.
@@ -52,4 +60,4 @@ lock:
 	$(LOCK) --extra dev -c deploy/requirements.lock -o tests/requirements.lock
 
 clean:
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) .fuzz *.egg-info
