@@ -87,6 +87,7 @@ class Wire(SMTP):
         self._eof = False  # the client sends no more
         self._lost = False  # there is no connection any more
         self._over = False  # ... and no task
+        self._interrupted = False  # a command led to the end of the session, and the client may be talking still
         self._handle_hooks = {}  # of aiosmtpd, which asks it in each of its commands
 
     # --- called by the transport --------------------------------------------------------------------------------------
@@ -96,6 +97,8 @@ class Wire(SMTP):
         self.task = self.loop.create_task(self._handle_client())
 
     def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
         self.lines.feed(data)
         if len(self.lines) > INPUT_LIMIT and not self._held_back:
             self._held_back = True
@@ -106,7 +109,7 @@ class Wire(SMTP):
         """The client sends no more. What it has sent is still answered, where a connection can be half open."""
         self._eof = True
         self._wake()
-        return not self.encrypted
+        return not self.encrypted and not self._over
 
     def connection_lost(self, error: Exception | None) -> None:
         known, self._eof, self._lost = self._lost, True, True
@@ -249,8 +252,15 @@ class Wire(SMTP):
             self.closed()
             return
         self.flush()
-        self.link.close()
         self._gone_by = self.clock.monotonic() + LINGER
+        if self._interrupted and not self._eof and self.link.can_write_eof():
+            # Closed with octets unread, TCP resets the connection, and the client may never see why (RFC 1122
+            # 4.2.2.13): so it is heard out, for a while.
+            self.link.write_eof()
+            if self._held_back:
+                self.link.resume_reading()
+        else:
+            self.link.close()
 
     async def silence(self, seconds: float) -> bytes:
         """What the client says within so many seconds, though it should wait for us. Raises Gone, Ending."""
@@ -286,6 +296,7 @@ class Wire(SMTP):
             raise
         except Ending as ending:
             ending.said = said
+            self._interrupted = bool(said) and not ending.reply.positive
             raise
         except Exception as error:
             events.fault("edge", error)
@@ -295,6 +306,7 @@ class Wire(SMTP):
     def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
         """Say no; too often, and the session ends (RFC 5321 7.8)."""
         if self.patience.lost:
+            self._interrupted = True
             raise Ending(TIRED, "errors", said)
         if reply.permanent or reply is FAULT:
             self.patience.error()

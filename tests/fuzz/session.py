@@ -58,6 +58,12 @@ class Line(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        pass
+
     def pause_reading(self) -> None:
         pass
 
@@ -116,8 +122,8 @@ class Sessions:
                 break
             session.data_received(piece)
             await asyncio.sleep(0)
-        if not line.is_closing():
-            session.eof_received()
+        if not line.is_closing() and not session.eof_received():
+            line.close()
         async with asyncio.timeout(PATIENCE):
             await line.closed.wait()
         assert _faults() == faults, "something broke"

@@ -72,3 +72,28 @@ async def test_a_client_that_says_all_at_once_is_answered(tmp_path: Path) -> Non
             replies = (await client.reader.read()).decode().splitlines()
         assert [reply[:3] for reply in replies if reply[3] == " "] == ["220", "250", "250", "250", "354", "250", "221"]
         assert len(await relay.stored()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"), [(b"BDAT 5000000", "503 5.5.1"), (b"NOOP", "421 4.7.0"), (b"NONSENSE", "421 4.7.0")]
+)
+async def test_last_words_reach_a_client_that_is_still_talking(command: bytes, reply: str, tmp_path: Path) -> None:
+    """A session that we end in the middle of what a client says: it reads why, and isn't just cut off."""
+    async with house(tmp_path) as relay, relay.client() as client:
+        for _ in range(50):
+            await client.send((command + b"\r\n") * 10_000)
+        heard = (await client.reader.read()).decode().splitlines()
+        assert heard[-1].startswith(reply)
+        assert relay.edge.sessions == 1
+        client.writer.close()
+        await eventually(lambda: relay.edge.sessions == 0)
+
+
+async def test_a_client_that_never_ends_is_not_heard_out_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After our last words it is cut off in bounded time."""
+    monkeypatch.setattr("relay.edge.wire.LINGER", 0.1)
+    async with house(tmp_path) as relay, relay.client() as client:
+        assert (await client.ask(b"BDAT\r\n")).startswith("501 5.5.4")
+        await eventually(lambda: relay.edge.sessions == 0)
