@@ -31,6 +31,8 @@ INPUT_LIMIT = 64 * 1024
 """Octets that may wait unread before the client has to pause."""
 LINGER = 30.0
 """Seconds that a client has to take our last words."""
+QUIET = 2.0
+"""Seconds of silence after which a client that was interrupted has said all."""
 HANDSHAKE = 60.0
 """Seconds that a TLS handshake may take."""
 IN_A_ROW = 64
@@ -76,7 +78,7 @@ class Wire(SMTP):
         self.lines = Lines()
         self._output = b""
         self._waiter: asyncio.Future[None] | None = None
-        self._gone_by = 0.0
+        self._gone_by = self._quiet_by = 0.0
         self._expired = False
         self._leaving = False
         self._in_message = False
@@ -98,6 +100,7 @@ class Wire(SMTP):
 
     def data_received(self, data: bytes) -> None:
         if self._over:
+            self._quiet_by = self.clock.monotonic() + QUIET
             return
         self.lines.feed(data)
         if len(self.lines) > INPUT_LIMIT and not self._held_back:
@@ -139,8 +142,11 @@ class Wire(SMTP):
 
     def look_at_the_clock(self, now: float) -> None:
         """End the session if its client is waited for and has taken too long. ``now``: monotonic seconds."""
-        if self._over and now > self._gone_by:
-            self.abort()
+        if self._over:
+            if now > self._gone_by:
+                self.abort()
+            elif now > self._quiet_by:
+                self.link.close()
         elif self._waiter is not None and self.patience.over(now):
             self._expired = True
             self._wake()
@@ -252,15 +258,18 @@ class Wire(SMTP):
             self.closed()
             return
         self.flush()
-        self._gone_by = self.clock.monotonic() + LINGER
-        if self._interrupted and not self._eof and self.link.can_write_eof():
-            # Closed with octets unread, TCP resets the connection, and the client may never see why (RFC 1122
-            # 4.2.2.13): so it is heard out, for a while.
-            self.link.write_eof()
-            if self._held_back:
-                self.link.resume_reading()
-        else:
+        now = self.clock.monotonic()
+        self._gone_by = now + LINGER
+        if not self._interrupted or self._eof:
             self.link.close()
+            return
+        # Closed with octets unread, TCP resets the connection, and the client may never see why (RFC 1122 4.2.2.13):
+        # so it is heard out.
+        self._quiet_by = now + QUIET
+        if self.link.can_write_eof():
+            self.link.write_eof()
+        if self._held_back:
+            self.link.resume_reading()
 
     async def silence(self, seconds: float) -> bytes:
         """What the client says within so many seconds, though it should wait for us. Raises Gone, Ending."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.edge.house import Client, House, house
+from tests.integration.edge.house import HOSTNAME, Client, House, house
+from tests.integration.edge.test_tls import paths, trusting
+from tests.support.certificates import certificate
 from tests.support.waiting import eventually
 
 
@@ -74,26 +76,38 @@ async def test_a_client_that_says_all_at_once_is_answered(tmp_path: Path) -> Non
         assert len(await relay.stored()) == 1
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize(
     ("command", "reply"), [(b"BDAT 5000000", "503 5.5.1"), (b"NOOP", "421 4.7.0"), (b"NONSENSE", "421 4.7.0")]
 )
-async def test_last_words_reach_a_client_that_is_still_talking(command: bytes, reply: str, tmp_path: Path) -> None:
+async def test_last_words_reach_a_client_that_is_still_talking(
+    command: bytes, reply: str, encrypted: bool, tmp_path: Path
+) -> None:
     """A session that we end in the middle of what a client says: it reads why, and isn't just cut off."""
-    async with house(tmp_path) as relay, relay.client() as client:
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+        if encrypted:
+            await client.start_tls(trusting(made))
         for _ in range(50):
             await client.send((command + b"\r\n") * 10_000)
         heard = (await client.reader.read()).decode().splitlines()
         assert heard[-1].startswith(reply)
-        assert relay.edge.sessions == 1
         client.writer.close()
         await eventually(lambda: relay.edge.sessions == 0)
 
 
-async def test_a_client_that_never_ends_is_not_heard_out_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "goes_on"), [("QUIET", False), ("LINGER", True)])
+async def test_nobody_is_heard_out_for_ever(
+    name: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After our last words it is cut off in bounded time."""
-    monkeypatch.setattr("relay.edge.wire.LINGER", 0.1)
+    """After our last words a client that is silent is let go soon, and one that goes on is cut off a while later."""
+    monkeypatch.setattr(f"relay.edge.wire.{name}", 0.5)
     async with house(tmp_path) as relay, relay.client() as client:
-        assert (await client.ask(b"BDAT\r\n")).startswith("501 5.5.4")
-        await eventually(lambda: relay.edge.sessions == 0)
+        assert (await client.ask("BDAT")).startswith("501 5.5.4")
+
+        async def gone() -> bool:
+            if goes_on:
+                client.writer.write(b"more")
+            return relay.edge.sessions == 0
+
+        await eventually(gone)
