@@ -72,10 +72,14 @@ class StartFailed(RelayError):
     """A node can't start."""
 
 
+FOLLOWS = "follows"
+
+
 class EdgeError(RelayError):
     """What the edge refuses, with the reply that the client is given.
 
-    ``reason``: the word for it in log and metrics, where the reply's codes don't say enough.
+    ``reason``: the word for it in log and metrics, where the reply's codes don't say enough; FOLLOWS where it is none
+    of its own, but follows from a refusal before.
     """
 
     def __init__(self, code: int, enhanced: str, text: str, reason: str = "") -> None:

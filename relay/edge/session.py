@@ -109,7 +109,7 @@ class Session(Entrance):
         mail, admission = self.mail, self.shared.admission
         self._no_chunks()
         if mail.sender is None:
-            raise Rejected(503, "5.5.1", "MAIL comes first")
+            raise Rejected(503, "5.5.1", "MAIL comes first", mail.follows)
         mail.tried, self._recipient = True, None
         path = self._recipient = parse_recipient(arg or "")
         asked = recipient_parameters(path.parameters)

@@ -8,7 +8,7 @@ from relay.appliances.model import Domain
 from relay.edge.addresses import Path
 from relay.edge.intake import Intake
 from relay.edge.parameters import NOTHING_ASKED, MailParameters
-from relay.errors import Rejected
+from relay.errors import FOLLOWS, Rejected
 from relay.mail import Envelope, Recipient
 
 FREE_RECIPIENTS = 100
@@ -47,8 +47,13 @@ class Transaction:
         if self.recipients or self.proof is not None:
             return None
         if self.tried:
-            return Rejected(554, "5.5.1", "No valid recipients")
-        return Rejected(503, "5.5.1", "RCPT comes first")
+            return Rejected(554, "5.5.1", "No valid recipients", FOLLOWS)
+        return Rejected(503, "5.5.1", "RCPT comes first", self.follows)
+
+    @property
+    def follows(self) -> str:
+        """FOLLOWS where MAIL was refused, and so is everything after it."""
+        return FOLLOWS if self.begun and self.sender is None else ""
 
     def count(self, domain: Domain) -> int:
         """How many recipients a domain has."""

@@ -24,7 +24,7 @@ from relay.clock import Clock
 from relay.edge.lines import Lines
 from relay.edge.patience import Patience
 from relay.edge.refusals import FAULT, LATE, STOPPED, TIRED, line
-from relay.errors import EdgeError, Rejected
+from relay.errors import FOLLOWS, EdgeError, Rejected
 from relay.mail import Reply
 
 INPUT_LIMIT = 64 * 1024
@@ -314,14 +314,18 @@ class Wire(SMTP):
 
     def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
         """Say no; too often, and the session ends (RFC 5321 7.8)."""
-        if self.patience.lost:
+        # An honest client that pipelines says all of a message whose sender is refused: that is one refusal, not many.
+        follows = reason == FOLLOWS
+        if self.patience.lost or (follows and not self.patience.junk()):
             self._interrupted = True
             raise Ending(TIRED, "errors", said)
+        self.say(line(reply))
+        if follows:
+            return
         if reply.permanent or reply is FAULT:
             self.patience.error()
         else:
             self.patience.deferral()
-        self.say(line(reply))
         self.note(reply, said, reason)
 
     async def _command(self) -> bytes:

@@ -87,6 +87,11 @@ class Mail:
         """The refusal where there is nobody to take a message for."""
         return "" if self.recipients else "554 5.5.1" if self.tried else "503 5.5.1"
 
+    @property
+    def follows(self) -> bool:
+        """Whether that is because MAIL, or everybody, was refused before."""
+        return self.tried or (self.begun and self.sender is None)
+
 
 class AnyOrder(RuleBasedStateMachine):
     """Commands are gathered, and said when ``hear`` is drawn."""
@@ -111,16 +116,15 @@ class AnyOrder(RuleBasedStateMachine):
 
     # --- what is said, and what is due for it -------------------------------------------------------------------------
 
-    def say(self, octets: bytes, reply: str, *, ends: bool = False) -> bool:
-        """Whether the reply is this one, and not that there were too many errors."""
+    def say(self, octets: bytes, reply: str, *, ends: bool = False, follows: bool = False) -> None:
+        """``ends``: and the session with it; ``follows``: from a refusal before, so that it is no other error."""
         self.said += octets
         if reply[0] in "45" and not ends:
             if self.errors >= MOST_ERRORS:
                 reply, ends = TOO_MANY, True
-            self.errors += reply[0] == "5"
+            self.errors += reply[0] == "5" and not follows
         self.due.append(reply)
         self.ended = ends
-        return reply is not TOO_MANY
 
     def took(self, content: bytes) -> None:
         assert self.mail.sender is not None
@@ -156,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.mail.chunks is not None:
             self.say(octets, "503 5.5.1", ends=True)
         elif self.mail.sender is None:
-            self.say(octets, "503 5.5.1")
+            self.say(octets, "503 5.5.1", follows=self.mail.begun)
         else:
             self.mail.tried = True
             self.say(octets, RECIPIENTS[argument])
@@ -170,7 +174,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.mail.chunks is not None:
             self.say(b"DATA\r\n", "503 5.5.1", ends=True)
         elif why := self.mail.nobody():
-            self.say(b"DATA\r\n", why)
+            self.say(b"DATA\r\n", why, follows=self.mail.follows)
         else:
             content += b"x" * large
             self.say(b"DATA\r\n", "354 End d")
@@ -193,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         mail.chunks += chunk
         if large and not mail.why:
             mail.why = "552 5.3.4"
-        self.say(octets, mail.why or "250 2.0.0")
+        self.say(octets, mail.why or "250 2.0.0", follows=mail.follows and mail.why == mail.nobody())
         if last:
             if not mail.why:
                 self.took(mended(mail.chunks))
@@ -294,7 +298,7 @@ def test_commands_in_any_order() -> None:
             AnyOrder.relay = AnyOrder.runner.run(move_in())
             AnyOrder.seen = 0
             run_state_machine_as_test(
-                AnyOrder, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+                AnyOrder, settings=settings(max_examples=80, stateful_step_count=40, deadline=None)
             )
         finally:
             AnyOrder.runner.run(stack.aclose())

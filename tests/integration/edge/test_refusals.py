@@ -53,6 +53,17 @@ async def test_a_message_counts_for_all_domains_of_its_transaction(tmp_path: Pat
         assert await counted(relay) == {"gold.example": each, "other.example": each, "": {"syntax": 1}}
 
 
+async def test_what_follows_from_a_refusal_is_no_other(tmp_path: Path) -> None:
+    """A client that pipelines whole messages whose sender or recipients are refused isn't one that speaks badly."""
+    async with house(tmp_path, limits={"client_errors": 4}) as relay, relay.client() as client:
+        recipients = b"RCPT TO:<a@gold.example>\r\n" * 8
+        await client.send(b"MAIL FROM:<a@b.example> SIZE=99999999\r\n" + recipients + b"BDAT 3 LAST\r\nabc")
+        await client.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@stranger.example>\r\nDATA\r\nNOOP\r\n")
+        replies = [(await client.reply())[:9] for _ in range(14)]
+        assert replies == ["552 5.3.4", *["503 5.5.1"] * 9, "250 2.1.0", "550 5.7.1", "554 5.5.1", "250 2.0.0"]
+        assert await counted(relay) == {"": {"size": 1, "not-ours": 1}}
+
+
 async def test_a_transaction_that_is_open_knows_its_domain(tmp_path: Path) -> None:
     """A time-out between commands counts for it; a client that never named one counts for none."""
     async with house(tmp_path, timeout=0.3, max_connections=2) as relay:
