@@ -305,7 +305,8 @@ class Wire(SMTP):
             raise
         except Ending as ending:
             ending.said = said
-            self._interrupted = bool(said) and not ending.reply.positive
+            # Whoever was too slow has had its time.
+            self._interrupted = bool(said) and not ending.reply.positive and ending.reply is not LATE
             raise
         except Exception as error:
             events.fault("edge", error)
