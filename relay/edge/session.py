@@ -275,8 +275,6 @@ class Session(Entrance):
             client = dataclasses.replace(client, protocol=_UTF8[client.protocol])
         now = shared.clock.now()
         received = received_line(client, shared.hostname, next(shared.counter), now)
-        if taken.beginning[:1] in (b" ", b"\t"):
-            received += b"\r\n"  # no field begins there: it is the body, and no part of our line (RFC 5322 2.2.3)
         if mail.proof is not None:
             await self._store_proof(mail.proof, received, taken)
             return

@@ -20,7 +20,7 @@ from typing import Any
 from relay.appliances import store
 from relay.appliances.directory import Directory
 from relay.appliances.facts import HealthFact, set_health
-from relay.appliances.model import Domain
+from relay.appliances.model import Domain, Primary
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
@@ -64,7 +64,7 @@ class House:
         """A Gold domain with an appliance of its own."""
         with self.db.write() as connection:
             now = self.clock.now()
-            appliance = store.add_appliance(connection, now, name=name)
+            appliance = store.add_appliance(connection, now, name=name, primaries=(Primary("192.0.2.25"),))
             domain = store.add_domain(connection, now, name=name, appliance_id=appliance.id, **values)
             lists.add(connection, domain, listed, now)
         await self.learn()

@@ -76,6 +76,6 @@ async def test_odd_messages_arrive_as_they_were_sent(tmp_path: Path) -> None:
         found, carried = arrived[(f"{number}@gold.example",)], as_carried(content)
         assert found.endswith(carried), name
         ours = found[: len(found) - len(carried)]
-        assert ours.endswith(b"+0000\r\n\r\n" if carried[:1] in (b" ", b"\t") else b"+0000\r\n"), name
+        assert ours.endswith(b"+0000\r\n"), name
         read = email.message_from_bytes(found[:10_000])["Received"]
-        assert read == email.message_from_bytes(ours)["Received"], name
+        assert read.startswith(email.message_from_bytes(ours)["Received"]), name
