@@ -104,6 +104,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.faults = faults()
+        self.failed = False
         self.queued: list[tuple[str, list[str], bytes]] = []
         self.connect()
 
@@ -235,9 +236,18 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(segment=st.sampled_from([1, 7, 1_000_000]))
     def hear(self, segment: int) -> None:
-        self.runner.run(self.listen(segment))
+        self.settle(segment)
         if self.ended:
             self.connect()
+
+    def settle(self, segment: int) -> None:
+        try:
+            self.runner.run(self.listen(segment))
+        except BaseException:
+            # uvloop doesn't survive a connection that is left to the garbage collector with its socket.
+            self.client.writer.transport.abort()
+            self.failed = True
+            raise
 
     async def listen(self, segment: int) -> None:
         said, self.said = self.said, b""
@@ -246,7 +256,7 @@ class AnyOrder(RuleBasedStateMachine):
             await asyncio.sleep(0)
         await self.client.send(said[500 * segment :])
         due, self.due = self.due, []
-        assert [(await self.client.reply())[:9] for _ in due] == due
+        assert [(await self.client.reply(timeout=10))[:9] for _ in due] == due
         if self.ended:
             assert await self.client.ended()
             self.client.writer.transport.abort()
@@ -256,9 +266,10 @@ class AnyOrder(RuleBasedStateMachine):
         assert faults() == self.faults
 
     def teardown(self) -> None:
-        self.runner.run(self.listen(1_000_000))
-        self.client.writer.transport.abort()
-        self.runner.run(self.check_queue())
+        if not self.failed:
+            self.settle(1_000_000)
+            self.client.writer.transport.abort()
+            self.runner.run(self.check_queue())
 
     async def check_queue(self) -> None:
         everything = await self.relay.everything()
