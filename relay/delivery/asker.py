@@ -26,7 +26,6 @@ TOGETHER = 2
 """Connections to one appliance."""
 REFUSALS = 5
 """Recipients refused in one session. Postfix, for one, slows down after ten errors and hangs up after twenty."""
-QUIT_WITHIN = 5.0
 
 
 class _Line:
@@ -106,16 +105,6 @@ class Asker:
 
     def _say_goodbye(self, line: _Line) -> None:
         """While nobody waits for it."""
-        task = asyncio.create_task(_quit(line.connection))
+        task = asyncio.create_task(line.connection.say_goodbye())
         self._goodbyes.add(task)
         task.add_done_callback(self._goodbyes.discard)
-
-
-async def _quit(connection: Connection) -> None:
-    try:
-        async with asyncio.timeout(QUIT_WITHIN):
-            await connection.quit()
-    except TimeoutError:
-        pass  # it has said what we wanted to know
-    finally:
-        connection.close()

@@ -31,27 +31,28 @@ class Header:
 
 
 def head(content: bytes) -> bytes:
-    """What :func:`survey` needs of the beginning of a message: its header, the empty line included."""
-    end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n", 0, LIMIT)
+    """What :func:`survey` reads of a message, or of its beginning: its header, the empty line included."""
+    if content.startswith(b"\r\n"):
+        return content[:2]
+    end = content.find(b"\r\n\r\n", 0, LIMIT)
     return content[: LIMIT if end < 0 else end + 4]
 
 
 def survey(content: bytes, own_names: Set[str]) -> Header:
     """Look at the header of ``content``, or of its beginning. ``own_names``: host names of ours, in lower case."""
-    end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n", 0, LIMIT)
-    head = b"\n" + content[: LIMIT if end < 0 else end]
-    lower = head.lower()
+    header = b"\n" + head(content)
+    lower = header.lower()
     found = lower.find(_MESSAGE_ID)
-    message_id = _text(head, found + len(_MESSAGE_ID)) if found >= 0 else ""
+    message_id = _text(header, found + len(_MESSAGE_ID)) if found >= 0 else ""
     hops = lower.count(_RECEIVED)
     loops = hops > MOST_HOPS or (hops >= OWN_HOPS and _own(lower, own_names) >= OWN_HOPS)
     return Header(message_id, loops)
 
 
-def _text(head: bytes, start: int) -> str:
+def _text(header: bytes, start: int) -> str:
     """The field body that begins at ``start``, unfolded."""
-    end = _FIELD_END.search(head, start)
-    body = head[start : end.start() if end else len(head)]
+    end = _FIELD_END.search(header, start)
+    body = header[start : end.start() if end else len(header)]
     return " ".join(body.replace(b"\0", b" ").decode("utf-8", "replace").split())[:MESSAGE_ID_LIMIT]
 
 

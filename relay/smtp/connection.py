@@ -28,6 +28,9 @@ from relay.smtp.transaction import Result
 from relay.smtp.wire import Timeouts, Wire
 from relay.tls import Policy, client_context
 
+QUIT_WITHIN = 5.0
+"""Seconds that a server gets to answer QUIT where all that matters is known."""
+
 
 class Timing(NamedTuple):
     """How many seconds the primary took for a reply."""
@@ -220,6 +223,16 @@ class Connection:
         except Failure:
             pass  # there is nothing left that could be lost
         self.close()
+
+    async def say_goodbye(self) -> None:
+        """:meth:`quit`, where nothing more is wanted: within QUIT_WITHIN seconds, and the connection is closed."""
+        try:
+            async with asyncio.timeout(QUIT_WITHIN):
+                await self.quit()
+        except TimeoutError:
+            pass  # it has answered what we wanted to know
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the connection at once. What has no result yet gets one that says so."""

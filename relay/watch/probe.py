@@ -6,7 +6,6 @@ no sender and no recipient, and never raises: whatever happens is an answer, if 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,9 +14,6 @@ from relay.appliances.model import Primary
 from relay.smtp.connection import Connection
 from relay.smtp.dialogue import Offers
 from relay.smtp.failure import Failure, Kind, Stage
-
-QUIT_WITHIN = 5.0
-"""Seconds that a server gets to answer QUIT; by then all that matters is known."""
 
 
 class Said(StrEnum):
@@ -60,13 +56,7 @@ async def probe(
         )
     except Failure as failure:
         return _failed(primary, failure)
-    try:
-        async with asyncio.timeout(QUIT_WITHIN):
-            await connection.quit()
-    except TimeoutError:
-        pass  # it has answered what we wanted to know
-    finally:
-        connection.close()
+    await connection.say_goodbye()
     seconds = tuple(timing.seconds for timing in connection.timings if timing.stage is not Stage.QUIT)
     return Answer(Said.OK, f"{primary} answers", seconds, connection.offers)
 
