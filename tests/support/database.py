@@ -1,9 +1,14 @@
-"""A real, migrated database in a folder of the test's own."""
+"""A real, migrated database in a folder of the test's own, and a Gold domain in it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from relay.appliances import store
+from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database, upgrade
 
 
@@ -12,3 +17,18 @@ def make_database(folder: Path) -> Database:
     url = f"sqlite:///{folder / 'relay.db'}"
     upgrade(url)
     return Database(url)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """An empty database, for a conftest to offer."""
+    database = make_database(tmp_path)
+    yield database
+    database.close()
+
+
+def add_domain(db: Database, recipients: RecipientPolicy, *, name: str = "gold.example", now: float = 0.0) -> Domain:
+    """A Gold domain with an appliance of its own."""
+    with db.write() as connection:
+        appliance = store.add_appliance(connection, now, name=name)
+        return store.add_domain(connection, now, name=name, appliance_id=appliance.id, recipients=recipients)

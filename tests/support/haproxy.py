@@ -6,13 +6,12 @@ with haproxy(node_port, version=2) as port:
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import free_port, need, running, tail
+from tests.support.processes import free_port, listens, need, running, tail
 from tests.support.waiting import wait_until
 
 CONFIG = """\
@@ -35,14 +34,6 @@ def haproxy(node: int, *, version: int) -> Iterator[int]:
         config, output = Path(folder) / "haproxy.cfg", Path(folder) / "output"
         config.write_text(CONFIG.format(port=port, node=node, send="send-proxy" if version == 1 else "send-proxy-v2"))
         with running([program, "-db", "-f", config], output) as process:
-            wait_until(lambda: _listens(port) or process.poll() is not None, timeout=20)
+            wait_until(lambda: listens(port) or process.poll() is not None, timeout=20)
             assert process.poll() is None, tail(output)
             yield port
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True

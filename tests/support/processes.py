@@ -84,6 +84,15 @@ def free_port() -> int:
             return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody answers on a port of loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def tail(path: Path, lines: int = 60) -> str:
     """The last lines of a log, for the message of a failure; empty if there is no such file."""
     if not path.exists():

@@ -6,14 +6,13 @@ Both speak to loopback alone, and every run is bounded in time.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import need, running, tail
+from tests.support.processes import listens, need, running, tail
 from tests.support.waiting import wait_until
 
 COUNTERS = 96
@@ -42,17 +41,9 @@ def smtp_sink(port: int, folder: Path) -> Iterator[Sink]:
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     argv = [need("smtp-sink", "postfix"), "-c", *user, f"127.0.0.1:{port}", "1000"]
     with running(argv, output) as process:
-        wait_until(lambda: _listens(port) or process.poll() is not None, every=0.001)
+        wait_until(lambda: listens(port) or process.poll() is not None, every=0.001)
         assert process.poll() is None, f"smtp-sink ended: {tail(output)}"
         yield Sink(output)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 def smtp_source(

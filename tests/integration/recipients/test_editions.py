@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -21,7 +20,7 @@ from relay.recipients.editions import Plan
 from relay.recipients.entry import Entry, Source
 from relay.recipients.lists import Change
 from relay.recipients.tables import recipients_list
-from tests.support.database import make_database
+from tests.support.database import add_domain
 
 KILLED = """
 import os, sys, time
@@ -41,19 +40,8 @@ editions.carry_out(db, editions.plan(db, domain, Source.OPERATOR, entries, keep=
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = make_database(tmp_path)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def domain(db: Database) -> Domain:
-    with db.write() as connection:
-        appliance = store.add_appliance(connection, 0.0, name="gold")
-        return store.add_domain(
-            connection, 0.0, name="gold.example", appliance_id=appliance.id, recipients=RecipientPolicy.LISTED
-        )
+    return add_domain(db, RecipientPolicy.LISTED)
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -19,24 +17,13 @@ from relay.errors import Refused
 from relay.recipients import lists
 from relay.recipients.entry import Entry, Kind, Source
 from relay.recipients.known import Recipients, Verdict
-from tests.support.database import make_database
+from tests.support.database import add_domain
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = make_database(tmp_path)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def domain(db: Database) -> Domain:
-    with db.write() as connection:
-        appliance = store.add_appliance(connection, 0.0, name="gold")
-        return store.add_domain(
-            connection, 0.0, name="gold.example", appliance_id=appliance.id, recipients=RecipientPolicy.LISTED
-        )
+    return add_domain(db, RecipientPolicy.LISTED)
 
 
 def listed(connection: Connection, domain: Domain, source: Source | None = None) -> list[str]:

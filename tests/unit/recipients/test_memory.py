@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from relay.appliances import store
@@ -17,30 +14,15 @@ from relay.recipients.learned import APART, DAY, DOUBT_APART, Answer, Known
 from relay.recipients.memories import Memories
 from relay.recipients.memory import MOST, Memory
 from relay.recipients.remembered import Key
-from tests.support.database import make_database
+from tests.support.database import add_domain
 
 YES, NO = Answer.ACCEPTED, Answer.REJECTED
 NOW = 1_000_000_000.0
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = make_database(tmp_path)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def domain(db: Database) -> Domain:
-    return add_domain(db, "gold.example")
-
-
-def add_domain(db: Database, name: str) -> Domain:
-    with db.write() as connection:
-        appliance = store.add_appliance(connection, NOW, name=name)
-        return store.add_domain(
-            connection, NOW, name=name, appliance_id=appliance.id, recipients=RecipientPolicy.LEARNED
-        )
+    return add_domain(db, RecipientPolicy.LEARNED, name="gold.example", now=NOW)
 
 
 async def memories(db: Database) -> Memories:
@@ -129,7 +111,7 @@ async def test_thousands_are_written_and_read_in_pages(
 ) -> None:
     """Over several domains, each page a transaction of its own."""
     monkeypatch.setattr(remembered, "PAGE", 100)
-    second = add_domain(db, "second.example")
+    second = add_domain(db, RecipientPolicy.LEARNED, name="second.example", now=NOW)
     one = await memories(db)
     for number in range(1234):
         one.of(domain).learn(f"user{number}", YES, NOW)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from relay.appliances import facts, store
+from relay.appliances import facts
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
 from relay.recipients.learned import DAY, WILDCARD, Answer
@@ -15,23 +12,12 @@ from relay.recipients.memory import Memory
 from relay.recipients.remembered import Key
 from relay.recipients.wildcards import Wildcards
 from tests.support.clock import StagedClock
-from tests.support.database import make_database
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = make_database(tmp_path)
-    yield database
-    database.close()
+from tests.support.database import add_domain
 
 
 @pytest.fixture
 def domain(db: Database) -> Domain:
-    with db.write() as connection:
-        appliance = store.add_appliance(connection, 0.0, name="gold")
-        return store.add_domain(
-            connection, 0.0, name="gold.example", appliance_id=appliance.id, recipients=RecipientPolicy.LEARNED
-        )
+    return add_domain(db, RecipientPolicy.LEARNED)
 
 
 def findings(db: Database) -> list[tuple[int, str]]:
