@@ -25,10 +25,11 @@ async def test_without_the_mx_record_an_outage_stays_a_p1_until_it_is_mended(tmp
         await acme.send(range(10))
         shown = await acme.node.until(DOMAIN, ticket=1, failing_proofs=["dns"])
         assert shown["continuity"] == "standby"
-        stays = "Continuity can't be proven, so the priority stays P1."
+        # On a busy machine the ticket opens before the proofs have a result, and then this comes as a comment.
+        stays = "Continuity can't be proven, so the priority stays P1.\nfailing dns: "
         opened = await acme.node.until_told(stays)
         told = next(entry["reason"] for entry in opened.history if stays in entry["reason"])
-        assert "\nfailing dns: " in told and mend in told, opened.story
+        assert mend in told, opened.story
 
         acme.dns.records[f"{DOMAIN} MX"] = ["10 mail.acme.example.", f"20 {HOSTNAME}."]
 
