@@ -31,6 +31,8 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 10.0
 """Seconds a statement waits for another process's write before it fails."""
 READERS = 4
+PAGE_SIZE = 8192
+"""Bytes of a page of a new database: content takes several, and each costs two writes on its way to the WAL."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -175,8 +177,9 @@ def upgrade(url: str) -> tuple[str | None, str]:
         fresh = not path.exists() or path.stat().st_size == 0
         if fresh:
             path.touch(mode=0o660)  # mail is nobody else's business; SQLite gives its other files the same mode
-            # auto_vacuum can be set only before the first table, and WAL outside of any transaction.
+            # These can be set only before the first table, and WAL outside of any transaction.
             with sqlite3.connect(path) as raw:
+                raw.execute(f"PRAGMA page_size={PAGE_SIZE}")
                 raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 raw.execute("PRAGMA journal_mode=WAL")
             raw.close()

@@ -20,15 +20,15 @@ from relay.queue.space import disk_free
 from relay.queue.sums import Sums
 from relay.queue.writer import Fault
 
-CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 2000
 """Pages of WAL after which SQLite moves them into the database by itself (16 MB)."""
 WAL_LIMIT = 256 * 1024 * 1024
 """Bytes of WAL past which it is truncated, which needs a moment without readers."""
 TRUNCATE_WAIT = 0.2
 """Seconds that a truncation waits for readers before it is put off."""
-SLACK_PAGES = 1000
+SLACK_PAGES = 500
 """Free pages that stay in the file, to be used again."""
-SLICE_PAGES = 2000
+SLICE_PAGES = 1000
 """Free pages given back at a time: some 15 ms."""
 REFRESH = 0.5
 """Seconds between two looks at what other processes changed and at the size of the WAL."""
@@ -58,6 +58,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection
         self.room = 0
         """Bytes that mail may still use, at the last look: the disk's, and the free pages of the file."""
+        self._reusable = 0  # bytes of those pages when they were last counted, less what came since
         self.keep_free = 0
         """Bytes that mail leaves free, if that is more than is reserved anyway."""
         self._version = -1
@@ -78,7 +79,7 @@ class SqliteStore:
         connection = self._connection
         deltas = Deltas()
         weight = sum(command.weight for command in commands)
-        if weight and self._look_at_room() < weight:
+        if weight and self._look_at_the_disk() < weight and self._look_at_room() < weight:
             raise DiskFull(f"{self.room} bytes left for mail, {weight} wanted")
         with self._db.write_lock:
             connection.execute("BEGIN IMMEDIATE")
@@ -90,6 +91,7 @@ class SqliteStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        self._reusable = max(0, self._reusable - weight)
         self._sums.add(deltas)
         return results
 
@@ -152,7 +154,12 @@ class SqliteStore:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def _look_at_room(self) -> int:
-        self.room = disk_free(self._db.path, self.keep_free) + self._free_pages() * self._page_size
+        self._reusable = self._free_pages() * self._page_size
+        return self._look_at_the_disk()
+
+    def _look_at_the_disk(self) -> int:
+        """The room without counting the file's free pages, which takes as long as a short transaction."""
+        self.room = disk_free(self._db.path, self.keep_free) + self._reusable
         return self.room
 
     def _truncate(self) -> None:

@@ -78,10 +78,11 @@ def letter(folder: Path, size: int) -> Path:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    given = options("accept", arguments, rounds=5, messages=5000, quick=500)
+    given = options("accept", arguments, rounds=5, messages=5000, quick=500, cases=[case.name for case in CASES])
+    chosen = [case for case in CASES if given.only in case.name]
     pairs = []
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as folder:
-        for case in CASES:
+        for case in chosen:
             measure = partial(accepted_per_second, case=case, messages=given.messages, folder=Path(folder))
             pairs.append(Pair(case.name, "msg/s", rounds(given.rounds, measure)))
     print(table(f"Accepting while the primary is down: {given.messages} messages, rounds: {given.rounds}", pairs))

@@ -36,13 +36,23 @@ class Pair:
 
 
 def options(
-    name: str, arguments: Sequence[str] | None, *, rounds: int, messages: int, quick: int
+    name: str,
+    arguments: Sequence[str] | None,
+    *,
+    rounds: int,
+    messages: int,
+    quick: int,
+    cases: Sequence[str] = (),
 ) -> argparse.Namespace:
-    """The options of a bench; ``quick`` is how many messages --quick sends, in one round."""
+    """The options of a bench; ``quick`` is how many messages --quick sends, in one round; ``cases``: for --only."""
     parser = argparse.ArgumentParser(prog=f"python -m tests.bench.{name}")
     parser.add_argument("--rounds", type=int, help=f"default {rounds}")
     parser.add_argument("--messages", type=int, help=f"for each measurement; default {messages}")
     parser.add_argument("--quick", action="store_true", help=f"one round of {quick} messages: does it run at all?")
+    if cases:
+        parser.add_argument(
+            "--only", default="", metavar="TEXT", help=f"cases with this in their name: {', '.join(cases)}"
+        )
     given = parser.parse_args(arguments)
     given.rounds = given.rounds or (1 if given.quick else rounds)
     given.messages = given.messages or (quick if given.quick else messages)

@@ -79,8 +79,10 @@ async def test_what_an_operator_keeps_free_stays_free(small_disk: Path) -> None:
         home.queue.reconfigure(free - 4_000_000)
         assert home.queue.disk_free() <= 4_000_000
         assert 0 < len(await _fill_with_mail(home)) < 10
+        upload = home.queue.upload()
         with pytest.raises(Deferred, match=r"452 4\.3\.1"):
-            await home.queue.upload().write(random.Random(2).randbytes(300_000))
+            for _ in range(3):
+                await upload.write(random.Random(2).randbytes(300_000))
         home.queue.reconfigure(free)
         await eventually(lambda: _refused(home.queue.check))
         home.queue.reconfigure(0)

@@ -26,8 +26,8 @@ async def test_room_is_given_back_when_the_queue_is_empty_and_idle(tmp_path: Pat
         def pages() -> int:
             return int(raw.execute("PRAGMA page_count").fetchone()[0])
 
-        assert pages() > 4000
-        await eventually(lambda: pages() < 1500)
+        assert pages() > 2000
+        await eventually(lambda: pages() < 750)
         raw.close()
         await home.accept()
         assert home.problems() == []
