@@ -7,6 +7,7 @@ own. Nothing here decides anything, and nothing here may fail its caller.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import MutableMapping, Sequence
 from typing import Any, TextIO, cast
@@ -53,11 +54,7 @@ def configure(stream: TextIO | None = None) -> None:
     """Set up the log on ``stream`` (standard error): readable where that is a terminal, else a JSON object a line."""
     stream = stream or sys.stderr
     terminal = stream.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(pad_event_to=0)
-        if terminal
-        else structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-    )
+    renderer: Any = structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else _json_line
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -66,9 +63,18 @@ def configure(stream: TextIO | None = None) -> None:
             _printable,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(stream))),
+        # Not print(), which writes the line and its end one after the other: two system calls, and others in between.
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(stream))),
         cache_logger_on_first_use=True,
     )
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def _json_line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    """What structlog's own renderer gives, which makes an encoder anew for each line."""
+    return _encode(event)
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
