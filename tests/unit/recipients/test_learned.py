@@ -155,8 +155,8 @@ def test_whatever_comes_a_refusal_for_good_was_earned(steps: list[tuple[float, A
         assert known.last_at >= known.first_at
         assert before is None or known.last_at >= before.last_at
         verdict = decide(known, None, NeverSeen.ACCEPT, counts=False, up=False, until=at)
-        accepted = [when for when, one in history if one is YES]
-        since = [when for when, _ in history if not accepted or when > accepted[-1]]
+        accepted = [place for place, (_, one) in enumerate(history) if one is YES]
+        since = [when for when, _ in history[accepted[-1] + 1 if accepted else 0 :]]
         if verdict is Verdict.UNKNOWN:
             assert answer is NO
             assert since[-1] - since[0] >= (APART if not accepted else (DOUBTS - 1) * DOUBT_APART)
