@@ -26,7 +26,7 @@ from relay.smtp.transaction import Result
 
 EVERYBODY = ("localhost", "localhost.localdomain")
 """Names that tell nobody from another: a machine whose own name isn't set up has no better one."""
-OUR_LINE = 512
+OUR_LINE = 768
 """Octets that our Received line adds at most: to SIZE, and to what is held in memory."""
 
 

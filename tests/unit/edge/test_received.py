@@ -41,6 +41,12 @@ def test_no_name_breaks_the_line(ip: str, name: str) -> None:
     assert f"{ip}])" in message["Received"]
 
 
+def test_the_longest_names_take_no_more_than_their_room() -> None:
+    """A client and a host whose names are as long as names can be."""
+    client = Client("2001:0db8:aaaa:bbbb:cccc:dddd:255.255.255.255", 1, "a" * 255, "UTF8SMTPS")
+    assert len(received_line(client, "b" * 253, 2**63, AT)) <= ROOM
+
+
 def test_a_long_name_is_folded() -> None:
     """Lines stay under 79 octets where words allow it."""
     line = received_line(Client("192.0.2.7", 1, "a" * 52 + ".example", "SMTP"), "relay.example", 1, AT)
