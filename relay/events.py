@@ -181,7 +181,8 @@ def accepted(message: int, sender: str, recipients: dict[str, int], size: int, c
     for domain, count in recipients.items():
         _accepted.labels(domain).inc(count)
     _accepted_bytes.inc(size)
-    _log.info("accepted", id=message, sender=sender, recipients=sum(recipients.values()), size=size, client=client)
+    count, names = sum(recipients.values()), list(recipients)[:FEW_DOMAINS]
+    _log.info("accepted", id=message, domains=names, sender=sender, recipients=count, size=size, client=client)
 
 
 def refused(reason: str, reply: Reply, *, client: str, domains: Sequence[str] = (), detail: str = "") -> None:
