@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import idna
+
 NULL_SENDER = ""
 
 
@@ -91,12 +93,12 @@ def domain_of(address: str) -> str:
 def normalise_domain(text: str) -> str:
     """A domain name in lower case, A-labels, without a trailing dot.
 
-    Raises ValueError with a sentence for people where ``text`` is no domain name (RFC 1035 2.3.1, RFC 5890).
+    Raises ValueError with a sentence for people where ``text`` is no domain name (RFC 1035 2.3.1, RFC 5891, UTS 46).
     """
     name = text.strip().rstrip(".").lower()
     if not name.isascii():
         try:
-            name = name.encode("idna").decode("ascii")
+            name = idna.encode(name, uts46=True).decode("ascii")
         except UnicodeError:
             raise ValueError(f"{text!r} is not a domain name") from None
     labels = name.split(".")

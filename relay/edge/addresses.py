@@ -15,6 +15,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+import idna
+
 from relay.errors import Rejected
 from relay.mail import normalise_domain
 
@@ -108,8 +110,12 @@ def _domain(text: str, status: str, what: str) -> str:
 
 
 def _is_itself(label: str) -> bool:
-    """Whether it is a U-label, as RFC 6531 3.3 has it, not what only becomes one (RFC 5891 5.3). Raises ValueError."""
-    return label.encode("idna").decode("idna") == label
+    """Whether it is a U-label, as RFC 6531 3.3 has it, not what only becomes one (RFC 5891 5.3)."""
+    try:
+        idna.alabel(label)
+    except idna.IDNAError:
+        return False
+    return True
 
 
 def _parameters(text: str) -> dict[str, str]:

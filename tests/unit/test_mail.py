@@ -35,7 +35,12 @@ def test_a_reply_reads_as_it_stood_on_the_wire() -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("Acme.Example.", "acme.example"), ("bücher.example", "xn--bcher-kva.example"), ("a-b.c", "a-b.c")],
+    [
+        ("Acme.Example.", "acme.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("Straße.example", "xn--strae-oqa.example"),
+        ("a-b.c", "a-b.c"),
+    ],
 )
 def test_domain_names_have_one_spelling(text: str, name: str) -> None:
     """Lower case, A-labels, no final dot."""
