@@ -20,11 +20,10 @@ COUNTERS = 96
 
 
 class Sink:
-    """A running smtp-sink. ``opened``: when its port began to answer, in monotonic seconds."""
+    """A running smtp-sink."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
-        self.opened = time.monotonic()
 
     def messages(self) -> int:
         """How many messages it has answered 250 so far."""
