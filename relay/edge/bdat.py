@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from relay import events
 from relay.edge.chunks import Chunks
+from relay.edge.connection import Ending, Gone
 from relay.edge.intake import Intake
 from relay.edge.refusals import FAULT
-from relay.edge.wire import Ending, Gone
 from relay.mail import Reply
 
 if TYPE_CHECKING:

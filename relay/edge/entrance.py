@@ -11,10 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from relay.edge import proxy, refusals
+from relay.edge.connection import Ending
 from relay.edge.greeting import EARLY
 from relay.edge.patience import Patience
 from relay.edge.visitor import Visitor
-from relay.edge.wire import Ending, Wire
+from relay.edge.wire import Wire
 from relay.errors import Deferred
 from relay.networks import plain
 

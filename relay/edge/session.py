@@ -14,6 +14,7 @@ from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
 from relay.edge.bdat import OUT_OF_ORDER, bdat
 from relay.edge.chunks import Chunks
+from relay.edge.connection import Ending
 from relay.edge.content import Content
 from relay.edge.entrance import Entrance
 from relay.edge.header import survey
@@ -23,7 +24,7 @@ from relay.edge.received import received_line
 from relay.edge.shared import Shared
 from relay.edge.shares import Turn, patient
 from relay.edge.transaction import FREE_RECIPIENTS, RECIPIENT, Transaction
-from relay.edge.wire import Ending, Wire
+from relay.edge.wire import Wire
 from relay.errors import Deferred, Rejected
 from relay.mail import Client, Recipient, Reply
 from relay.queue.content import UPLOAD_ABOVE

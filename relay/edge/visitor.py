@@ -12,11 +12,11 @@ from relay.clock import Clock
 from relay.dns import Resolver
 from relay.edge.addresses import Path
 from relay.edge.blocklist import Blocklists
+from relay.edge.connection import Ending
 from relay.edge.greeting import Known
 from relay.edge.limits import DomainSessions, client_of
 from relay.edge.rates import Rates
 from relay.edge.transaction import Routes
-from relay.edge.wire import Ending
 from relay.errors import Deferred, Rejected
 from relay.mail import Reply
 from relay.networks import Networks

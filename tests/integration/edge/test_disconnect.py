@@ -101,7 +101,7 @@ async def test_nobody_is_heard_out_for_ever(
     name: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After our last words a client that is silent is let go soon, and one that goes on is cut off a while later."""
-    monkeypatch.setattr(f"relay.edge.wire.{name}", 0.5)
+    monkeypatch.setattr(f"relay.edge.connection.{name}", 0.5)
     async with house(tmp_path) as relay, relay.client() as client:
         assert (await client.ask("BDAT")).startswith("501 5.5.4")
 

@@ -9,8 +9,8 @@ import pytest
 
 from relay import events
 from relay.clock import Clock
+from relay.edge.connection import LINGER
 from relay.edge.patience import TIMEOUTS
-from relay.edge.wire import LINGER
 from tests.integration.edge.house import House, house
 from tests.support.waiting import eventually
 
