@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import dns.asyncresolver
 import dns.exception
@@ -28,6 +28,8 @@ RECHECK = 30.0
 """Seconds for which an old answer serves before the resolver that didn't answer is asked again."""
 KEPT = 50_000
 """Answers kept at most."""
+
+Kind = TypeVar("Kind", bound=dns.resolver.BaseResolver)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,14 +53,7 @@ class Resolver:
     """Asks ``settings.resolvers`` (empty: the system's); ``settings.timeout`` bounds a whole look-up."""
 
     def __init__(self, settings: Dns, clock: Clock | None = None) -> None:
-        try:
-            self._resolver = dns.asyncresolver.Resolver(configure=not settings.resolvers)
-        except dns.resolver.NoResolverConfiguration:
-            self._resolver = dns.asyncresolver.Resolver(configure=False)
-        if settings.resolvers:
-            self._resolver.nameservers = [_nameserver(text) for text in settings.resolvers]
-        self._resolver.lifetime = settings.timeout
-        self._resolver.timeout = max(settings.timeout / 2, 0.5)
+        self._resolver = _configured(dns.asyncresolver.Resolver, settings)
         self._clock = clock or Clock()
         self._known: dict[tuple[str, str], _Answer] = {}
         self._queries: set[asyncio.Future[dns.resolver.Answer]] = set()
@@ -143,6 +138,23 @@ class Resolver:
         self._queries.discard(query)
         if not query.cancelled():
             query.exception()  # whoever asked may no longer be there to hear of it
+
+
+def blocking(settings: Dns) -> dns.resolver.Resolver:
+    """dnspython's own, which waits for its answers: for libraries that look things up in a thread of their own."""
+    return _configured(dns.resolver.Resolver, settings)
+
+
+def _configured(kind: type[Kind], settings: Dns) -> Kind:
+    try:
+        resolver = kind(configure=not settings.resolvers)
+    except dns.resolver.NoResolverConfiguration:
+        resolver = kind(configure=False)
+    if settings.resolvers:
+        resolver.nameservers = [_nameserver(text) for text in settings.resolvers]
+    resolver.lifetime = settings.timeout
+    resolver.timeout = max(settings.timeout / 2, 0.5)
+    return resolver
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:

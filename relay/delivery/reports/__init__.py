@@ -1,0 +1,1 @@
+"""What became of mail is reported to those senders who exist."""
