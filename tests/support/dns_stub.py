@@ -6,6 +6,7 @@ async with DnsStub({"acme.test MX": ["10 mail.acme.test."], "mail.acme.test A": 
 stub.records[...] = [...]    the next query sees it; a name without any record doesn't exist (NXDOMAIN)
 stub.servfail = {"acme.test"}     SERVFAIL for these names
 stub.silent = True           no answers at all
+stub.hanging = {"acme.test"}      no answers for these names
 stub.delay = 0.5             seconds before each answer
 stub.queries                 what was asked, as "acme.test MX"
 """
@@ -30,6 +31,7 @@ class DnsStub(asyncio.DatagramProtocol):
         self.ttl = ttl
         self.servfail: set[str] = set()
         self.silent = False
+        self.hanging: set[str] = set()
         self.delay = 0.0
         self.queries: list[str] = []
         self.address = ""
@@ -55,7 +57,7 @@ class DnsStub(asyncio.DatagramProtocol):
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.queries.append(f"{name} {kind}")
-        if self.silent:
+        if self.silent or name in self.hanging:
             return
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA

@@ -178,7 +178,7 @@ def _boundary(report_id: str, parts: Sequence[bytes]) -> str:
     """One that no part has in it; the same report has the same one each time it is made."""
     number = 0
     while True:
-        boundary = sha256(f"{report_id} {number}".encode()).hexdigest()[:40]
+        boundary = sha256(f"{_token(report_id)} {number}".encode()).hexdigest()[:40]
         if not any(boundary.encode() in part for part in parts):
             return boundary
         number += 1

@@ -63,7 +63,7 @@ class Resolvers:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except dns.exception.Timeout:
-            if not self._there():
+            if not self._closed and not self._there():
                 self._gone_until = self._monotonic() + GONE_FOR
             raise LookupFailed(f"{kind} of {name}: no answer in time") from None
         except (dns.exception.DNSException, OSError):

@@ -21,7 +21,7 @@ from relay.delivery.reports.lookups import Resolvers
 from relay.delivery.reports.policy import allows
 from relay.delivery.reports.signature import signed
 from relay.errors import LookupFailed
-from relay.mail import Client, normalise_domain
+from relay.mail import NULL_SENDER, Client, normalise_domain
 from relay.settings import Dns
 
 Content: TypeAlias = Callable[[], Iterable[bytes]] | bytes
@@ -65,11 +65,11 @@ class Voucher:
     async def vouch(self, sender: str, client: Client, content: Content) -> Vouching:
         """Judge a message. ``content``: all of it, our Received line on top; or a function that gives it in pieces,
         called in another thread, and more than once. Raises what that function does, and nothing of its own."""
-        local, _, domain = sender.rpartition("@")
-        if not sender:
+        if sender == NULL_SENDER:
             return Vouching(Verdict.UNVOUCHED, "the null sender is never answered")
+        local, at, domain = sender.rpartition("@")
         try:
-            domain = normalise_domain(domain)
+            domain = normalise_domain(domain if at else "")
         except ValueError:
             return Vouching(Verdict.UNVOUCHED, "the sender has no domain that could vouch for it")
         running = asyncio.get_running_loop()
