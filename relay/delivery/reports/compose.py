@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Literal
 
 from relay.delivery.reports import words
-from relay.delivery.reports.fields import address, date, field, host, plain, quoted_printable, status, unquoted
+from relay.delivery.reports.fields import address, date, field, folded, host, plain, quoted_printable, status, unquoted
 
 HEADER_LIMIT = 64 * 1024
 """Octets of the original's header that are given back."""
@@ -135,7 +135,7 @@ def _recipient(one: About, wide: bool) -> list[str]:
     if one.remote:
         lines.append(field("Remote-MTA", f"dns; {host(one.remote)}"))
     if one.reply:
-        lines.append(field("Diagnostic-Code", f"{'smtp' if one.remote else 'X-Relay'}; {plain(one.reply)}"))
+        lines.append(folded("Diagnostic-Code", f"{'smtp' if one.remote else 'X-Relay'}; {plain(one.reply)}"))
     if one.tried_at is not None:
         lines.append(field("Last-Attempt-Date", date(one.tried_at)))
     if one.action == "delayed" and one.retry_until is not None:

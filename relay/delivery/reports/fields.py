@@ -22,7 +22,12 @@ _NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 def field(name: str, value: str) -> str:
-    """A field with its CRLF, folded where it has blanks. ``value`` has no control characters (:func:`plain`)."""
+    """A field with its CRLF, in one line. ``value`` has no control characters (:func:`plain`)."""
+    return f"{name}: {value}\r\n"
+
+
+def folded(name: str, value: str) -> str:
+    """The same, in as many lines as its blanks allow. Not for addresses: many programs read no further than a line."""
     lines = [f"{name}:"]
     for word in value.split(" "):
         if word and len(lines[-1]) + 1 + len(word) > FOLD and lines[-1] != f"{name}:":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from functools import cache
+from hashlib import sha256
 
 import dkim
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -72,7 +73,7 @@ class Key:
             "s": selector,
             "t": str(int(time.time())),
             "h": names,
-            "bh": base64.b64encode(signer.hasher(body[:length]).digest()).decode(),
+            "bh": base64.b64encode(sha256(body[:length]).digest()).decode(),
             **tags,
             "b": "0" * 60,
         }

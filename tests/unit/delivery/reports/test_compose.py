@@ -236,6 +236,16 @@ def test_a_sender_beyond_ascii() -> None:
     assert header_of(header) == "Subject: ü\r\n".encode()
 
 
+def test_only_a_long_reply_is_folded() -> None:
+    """At its blanks; an address stays in one line, where programs look for it, and so does a reply without blanks."""
+    address, word = "a" * 100 + "@gold.example", "y" * 100
+    octets = made(about=[replace(FAILED, address=address, reply="550 " + "word " * 30), replace(FAILED, reply=word)])
+    assert f"\r\nFinal-Recipient: rfc822; {address}\r\n".encode() in octets
+    assert max(len(line) for line in octets.split(b"\r\n") if b"word" in line) <= 78
+    assert f"\r\nDiagnostic-Code: smtp;\r\n {word}\r\n".encode() in octets
+    assert b"\r\nDiagnostic-Code: " in made(about=[replace(FAILED, reply=word, remote="")])
+
+
 def test_nobody_is_never_answered() -> None:
     """There is no report to the null sender, nor one about nobody."""
     with pytest.raises(ValueError, match="a report needs"):
