@@ -10,12 +10,13 @@ import click
 from cli import directory
 from cli.context import Noun, Operator, json_option
 from cli.names import APPLIANCE
-from cli.render import at
+from cli.render import at, span
 from cli.table import Column, word
 from relay.appliances import facts, store
-from relay.appliances.model import Activation, Appliance, Primary
+from relay.appliances.model import GOLD_PLAN, Activation, Appliance, Primary
 from relay.errors import Refused
 from relay.settings import PROOFS
+from relay.values import parse_duration
 
 APPLIANCE_FIELDS = (
     "customer",
@@ -27,6 +28,8 @@ APPLIANCE_FIELDS = (
     "contacts",
     "hidden",
     "skip_proofs",
+    "plan",
+    "backup_every",
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,7 +45,9 @@ def appliance_options(command: F) -> F:
             ),
             click.option("--business-hours", metavar="HOURS", help='"Mon-Fri 09:00-18:00", always or none.'),
             click.option("--timezone", metavar="ZONE", help="The customer's time zone, such as Asia/Jerusalem."),
-            click.option("--holidays", metavar="COUNTRY", help="Holidays of a country (IL) or a part of it (DE-BY)."),
+            click.option(
+                "--holidays", metavar="LIST", help='Of a country (IL), a part of it (DE-BY), dates: "IL, 2026-12-24".'
+            ),
             click.option(
                 "--activation",
                 type=click.Choice([str(choice) for choice in Activation]),
@@ -63,6 +68,15 @@ def appliance_options(command: F) -> F:
                 type=click.Choice([*PROOFS, "none"]),
                 help="A readiness proof to do without; repeat. 'none' does without none.",
             ),
+            click.option(
+                "--plan",
+                metavar="NAME",
+                callback=_known_plan,
+                help="The support plan: gold, or of [support.plans].",
+            ),
+            click.option(
+                "--backup-every", metavar="TIME", help="How old its last backup may be, such as 7d; 'none' for any age."
+            ),
         )
     ):
         command = option(command)
@@ -81,7 +95,28 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
         values["contacts"] = ()
     if "skip_proofs" in values:
         values["skip_proofs"] = tuple(name for name in values["skip_proofs"] if name != "none")
+    if "backup_every" in values:
+        values["backup_every"] = _age(values["backup_every"])
     return values
+
+
+def _known_plan(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    """The plan by its name, in any case. Raises Refused."""
+    if name is None or ctx.resilient_parsing:
+        return None
+    plans = [GOLD_PLAN, *ctx.find_root().obj.settings.support.plans]
+    if name.lower() not in plans:
+        raise Refused(f"no support plan is named {name}; there are {', '.join(plans)} ([support.plans] in relay.toml)")
+    return name.lower()
+
+
+def _age(text: str) -> int:
+    if text == "none":
+        return 0
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Refused(f"--backup-every: {error}, or none") from None
 
 
 def _primaries(texts: tuple[str, ...]) -> tuple[Primary, ...]:
@@ -108,6 +143,8 @@ def describe(appliance: Appliance) -> dict[str, Any]:
         "contacts": list(appliance.contacts),
         "hidden": appliance.hidden,
         "skip_proofs": list(appliance.skip_proofs),
+        "plan": appliance.plan,
+        "backup_every_seconds": appliance.backup_every or None,
         "created_at": at(appliance.created_at),
     }
 
@@ -171,7 +208,7 @@ def show(operator: Operator, name: str) -> None:
         synced = directory.describe(connection, found)
     description = describe(found) | {"domains": domains, "health": str(health.state) if health else "unknown"}
     if not operator.out.facts(description | {"directory": synced.facts}):
-        description |= {"directory": synced.words}
+        description |= {"directory": synced.words, "backup_every_seconds": span(found.backup_every or None)}
         pairs = (
             (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
             for key, value in description.items()

@@ -33,6 +33,7 @@ from relay.errors import RelayError
 from relay.queue.ledger import ledger
 from relay.settings import load
 from relay.tickets import reading
+from relay.tickets.plan import Terms
 from relay.tickets.states import Event
 from relay.tickets.ticket import Entry
 
@@ -193,7 +194,7 @@ async def _tell(story: Story, app: App, primary: DemoPrimary) -> None:
 
     async def history(event: Event, after: str | None = None) -> Entry | None:
         def read(connection: Any) -> Entry | None:
-            for one in reading.listing(connection, settings_calendar, app.clock.now(), everything=True):
+            for one in reading.listing(connection, terms, app.clock.now(), everything=True):
                 for entry in reading.history(connection, one.ticket.id):
                     if entry.event is event and after in (None, entry.after):
                         return entry
@@ -202,7 +203,7 @@ async def _tell(story: Story, app: App, primary: DemoPrimary) -> None:
         found: Entry | None = await app.db.run(read)
         return found
 
-    settings_calendar = app.settings.support.calendar()
+    terms = Terms.of(app.settings.support)
     await story.until("the primary answers its probes: health is up", lambda: health(Health.UP))
     story.tell("the primary is switched off")
     await primary.off()

@@ -12,7 +12,7 @@ import click
 from sqlalchemy import Connection
 
 from cli.render import at, span
-from relay.appliances.model import Appliance, parse_duration
+from relay.appliances.model import Appliance
 from relay.clock import iso
 from relay.errors import Refused, SyncFailed
 from relay.recipients.sync import decide, store
@@ -20,6 +20,7 @@ from relay.recipients.sync.model import CustomerDirectory, Tls
 from relay.recipients.sync.password import read_password
 from relay.recipients.sync.store import DirectorySync, listed_domains
 from relay.recipients.sync.url import LdapUrl
+from relay.values import parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from cli.render import at, plural
 from relay.appliances import store
-from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_duration, parse_plus
+from relay.appliances.model import Domain, NeverSeen, RecipientPolicy, WhenUp, parse_plus
 from relay.errors import Refused
 from relay.queue.ledger import ledger
-from relay.values import parse_size
+from relay.values import parse_duration, parse_size
 
 COLUMNS = (
     "domain",

@@ -44,6 +44,14 @@ listen = ["127.0.0.1:2525"]
 # The desk's own hours, in which the clocks of P2 and P3 run.
 hours = "Mon-Fri 09:00-18:00"
 timezone = "UTC"
+# Holidays of a country (DE) or a part of it (DE-BY), and dates of your own.
+# holidays = "DE-BY, 2026-12-24"
+
+# Plans beside Gold (P1 1h and 1h, P2 1h and 4h, P3 1h and 8h), for 'relayctl appliance set NAME --plan silver'.
+# [support.plans.silver]
+# p1 = { acknowledge = "2h", respond = "2h" }
+# p2 = { acknowledge = "2h", respond = "8h" }
+# p3 = { acknowledge = "4h", respond = "16h" }
 
 [metrics]
 listen = "127.0.0.1:9125"

@@ -9,8 +9,8 @@ from cli.names import EITHER, appliance_of
 from cli.render import at, clock_time, span
 from cli.table import Column, count, prose
 from relay.appliances import facts, store
-from relay.appliances.model import parse_duration
 from relay.errors import NotFound, Refused
+from relay.values import parse_duration
 
 
 @click.group(cls=Noun)

@@ -17,7 +17,6 @@ from cli.names import DOMAIN
 from cli.render import at, clock_time, plural, size, span
 from cli.table import Column, count, prose, word
 from relay.appliances import store
-from relay.appliances.model import parse_duration
 from relay.db import Database
 from relay.errors import NotFound, Refused
 from relay.mail import normalise_domain
@@ -26,6 +25,7 @@ from relay.queue.filter import Filter
 from relay.queue.ledger import ledger
 from relay.queue.operators import Listed
 from relay.queue.states import Reason, State
+from relay.values import parse_duration
 
 MANY = 100_000
 """Lines that are shown at most; more recipients than a message can have."""

@@ -13,6 +13,7 @@ from cli.names import EITHER, appliance_of
 from cli.render import clock_time, span
 from cli.table import Column, count, prose, word
 from relay.tickets import operators, reading
+from relay.tickets.plan import Terms
 from relay.tickets.reading import Reading
 from relay.tickets.sla import SlaClock
 from relay.tickets.states import Condition, Event, Priority
@@ -34,7 +35,7 @@ def list_(operator: Operator, everything: bool) -> None:
     """Open tickets, the most urgent first."""
     now = operator.now()
     with operator.db.read() as connection:
-        found = reading.listing(connection, operator.settings.support.calendar(), now, everything=everything)
+        found = reading.listing(connection, Terms.of(operator.settings.support), now, everything=everything)
     if operator.out.facts([one.facts() for one in found]):
         return
     operator.out.table(
@@ -77,7 +78,7 @@ def show(operator: Operator, number: int) -> None:
     """One ticket and its whole story."""
     now = operator.now()
     with operator.db.read() as connection:
-        found = reading.get(connection, number, operator.settings.support.calendar(), now)
+        found = reading.get(connection, number, Terms.of(operator.settings.support), now)
         history = reading.history(connection, number)
     if operator.out.facts(found.facts() | {"history": [entry.facts() for entry in history]}):
         return
@@ -92,6 +93,7 @@ def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) 
             ("condition", str(it.condition)),
             ("domains", ", ".join(it.domains)),
             ("opened", f"{clock_time(it.opened_at)} by {it.opened_by}"),
+            ("plan", found.present.plan),
             ("acknowledge", _clock(found.present.acknowledge, it.resolved_at or now)),
             ("respond", _clock(found.present.respond, it.resolved_at or now)),
             ("taken by", it.assignee),
@@ -119,7 +121,8 @@ def _what(entry: Entry) -> str:
 def _clock(clock: SlaClock, now: float) -> str:
     """A clock for people: met (perhaps late), late by how much, or how much is left."""
     if clock.breached_at is not None:
-        return "late, met" if clock.met_at is not None else f"late {span(now - clock.breached_at)}"
+        late = f"late {span(clock.overrun)}"
+        return late if clock.met_at is None else f"{late}, met"
     if clock.met_at is not None:
         return "met"
     return "" if clock.due is None else f"in {span(clock.due - now)}"
@@ -236,6 +239,6 @@ def resolve(operator: Operator, number: int, reason: str) -> None:
 def _do(operator: Operator, work: Callable[[Connection], Ticket], done: str) -> None:
     with operator.db.write() as connection:
         number = work(connection).id
-        found = reading.get(connection, number, operator.settings.support.calendar(), operator.now())
+        found = reading.get(connection, number, Terms.of(operator.settings.support), operator.now())
     facts: dict[str, Any] = found.facts()
     operator.out.done(f"ticket {number} (P{found.ticket.priority}, {found.ticket.appliance}) {done}", **facts)

@@ -45,6 +45,7 @@ from relay.recipients.sync.syncer import Syncer
 from relay.settings import Settings, load
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.outbox import Outbox
+from relay.tickets.plan import Terms
 from relay.tickets.warnings import Warnings
 from relay.values import parse_address
 from relay.watch.watcher import Watcher
@@ -107,7 +108,7 @@ class App:
         )
         self.tally = Tally(self.db, self.clock, settings.node.name)
         self.outbox = Outbox(self.db, self.clock, Embedded())
-        self.warnings = Warnings(self.db, self.clock, settings.support.calendar(), settling=self.node.settling)
+        self.warnings = Warnings(self.db, self.clock, Terms.of(settings.support), settling=self.node.settling)
         # These need the node's name or the cluster's key, which it has from its start on.
         self.delivery: Delivery
         self.edge: Edge
@@ -166,7 +167,7 @@ class App:
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)
         self.asker.reconfigure(settings.delivery)
-        self.warnings.reconfigure(settings.support.calendar())
+        self.warnings.reconfigure(Terms.of(settings.support))
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in RESTART_ONLY})
         events.reloaded(needs_restart=kept)
 

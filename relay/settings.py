@@ -7,6 +7,7 @@ what it should be, as a :class:`relay.errors.SettingsError` of one line. Nothing
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from relay.errors import SettingsError
 from relay.hours import Calendar
 from relay.networks import parse_network
-from relay.values import check_zone, parse_address, parse_blocklist, parse_size
+from relay.values import check_zone, parse_address, parse_blocklist, parse_duration, parse_size
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
@@ -35,7 +36,16 @@ def _blocklist(text: str) -> str:
     return text
 
 
+def _plan_name(text: str) -> str:
+    if text == "gold":
+        raise ValueError("the plan gold is built in; give yours another name")
+    if not re.fullmatch(r"[a-z0-9_-]+", text):
+        raise ValueError(f"{text!r} should be a name in small letters, digits, - and _")
+    return text
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
 Listen = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(parse_network)]
 Blocklist = Annotated[str, AfterValidator(_blocklist)]
@@ -135,12 +145,28 @@ class Continuity(Section):
     skip_proofs: list[Literal["dns", "loop", "space", "expiry", "recipients", "tls"]] = []
 
 
+class Within(Section):
+    """Times to acknowledge and to respond, such as "1h"."""
+
+    acknowledge: Duration
+    respond: Duration
+
+
+class Plan(Section):
+    """What a support plan promises at each priority."""
+
+    p1: Within
+    p2: Within
+    p3: Within
+
+
 class Support(Section):
-    """The desk's own hours, in which P2 and P3 clocks run."""
+    """The desk's own hours, in which P2 and P3 clocks run; ``plans``: those beside Gold, which is built in."""
 
     hours: str = "Mon-Fri 09:00-18:00"
     timezone: Annotated[str, AfterValidator(check_zone)] = "UTC"
     holidays: str = ""
+    plans: dict[Annotated[str, AfterValidator(_plan_name)], Plan] = {}
 
     def calendar(self) -> Calendar:
         return Calendar.parse(self.hours, self.timezone, self.holidays)

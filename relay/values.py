@@ -1,4 +1,4 @@
-"""Values as people write them, in relay.toml and behind options: sizes, addresses with a port, time zones, block lists.
+"""Values as people write them, in relay.toml and behind options: sizes, durations, addresses, time zones, block lists.
 
 Each is read by one function, which says in a sentence what a value should be: ValueError, for whoever knows the key to
 name it. Pure. (Networks have a room of their own.)
@@ -29,6 +29,14 @@ def parse_size(text: str | int) -> int:
     if not match or match[2].upper() not in _UNITS:
         raise ValueError("should be a size such as 50MB or 512MiB")
     return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_duration(text: str | int) -> int:
+    """Seconds of ``14d``, ``12h``, ``90m``, ``30s``. Raises ValueError with a sentence."""
+    match = re.fullmatch(r"(\d+)\s*([smhdw])", str(text).strip().lower())
+    if not match or int(match[1]) == 0:
+        raise ValueError(f"{text!r} should be a time such as 14d, 12h or 90m")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -17,6 +17,8 @@ from relay.mail import normalise_domain
 DEFAULT_LIFETIME = 14 * 86400
 DEFAULT_QUOTA = 10 * 1000**3
 DEFAULT_PLUS = "+"
+GOLD_PLAN = "gold"
+"""The support plan that is built in."""
 PLUS = frozenset("+-_=#~/*&^|{}$?'`")
 """What may begin an extension: any that may stand in an address, but dots, and what the edge refuses (%, !)."""
 
@@ -82,7 +84,8 @@ class Primary:
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """A customer's own mail system. ``primaries`` is empty for ``--primary mx``."""
+    """A customer's own mail system. ``primaries`` is empty for ``--primary mx``; ``plan``: of support;
+    ``backup_every``: seconds after which its last backup is too old (0: nobody asks)."""
 
     id: int
     name: str
@@ -96,6 +99,8 @@ class Appliance:
     hidden: bool
     skip_proofs: tuple[str, ...]
     created_at: float
+    plan: str = GOLD_PLAN
+    backup_every: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +134,6 @@ class Domain:
     def contract_runs(self, now: float) -> bool:
         """True to the end of the contract's last day."""
         return self.ends_at is None or now < self.ends_at
-
-
-def parse_duration(text: str) -> int:
-    """Seconds of ``14d``, ``12h``, ``90m``, ``30s``. Raises ValueError with a sentence."""
-    match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip().lower())
-    if not match or int(match[1]) == 0:
-        raise ValueError(f"{text!r} should be a time such as 14d, 12h or 90m")
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
 def parse_plus(text: str) -> str:

@@ -16,6 +16,7 @@ from relay.appliances.model import (
     DEFAULT_LIFETIME,
     DEFAULT_PLUS,
     DEFAULT_QUOTA,
+    GOLD_PLAN,
     Activation,
     Appliance,
     Domain,
@@ -44,6 +45,8 @@ def add_appliance(
     contacts: tuple[str, ...] = (),
     hidden: bool = False,
     skip_proofs: tuple[str, ...] = (),
+    plan: str = GOLD_PLAN,
+    backup_every: int = 0,
 ) -> Appliance:
     """Add one; no ``primaries`` means: by MX. Raises Refused."""
     if not name.strip() or name != name.strip():
@@ -63,6 +66,8 @@ def add_appliance(
         hidden,
         skip_proofs,
         now,
+        plan,
+        backup_every,
     )
     _check_appliance(appliance)
     number = connection.execute(insert(appliances).values(**_appliance_row(appliance))).inserted_primary_key

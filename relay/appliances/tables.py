@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, String, Table, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
 from relay.db import metadata
 
@@ -21,6 +21,8 @@ appliances = Table(
     Column("hidden", Boolean, nullable=False),
     Column("skip_proofs", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("plan", String, nullable=False, server_default="gold"),
+    Column("backup_every", Integer, nullable=False, server_default="0"),
 )
 
 domains = Table(
@@ -108,6 +110,19 @@ findings = Table(
     Column("evidence", String, nullable=False),
     Column("since", Float, nullable=False),
     UniqueConstraint("appliance_id", "domain", "condition"),
+)
+
+# The customer's own backups of an appliance, as operators record them.
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("what", String, nullable=False),
+    Column("recorded_by", String, nullable=False),
+    Column("recorded_at", Float, nullable=False),
+    Index("backups_by_appliance", "appliance_id", "made_at"),
 )
 
 # What the DNS says of a domain whose contract is over, written by watch alone: when an MX last named this cluster, or

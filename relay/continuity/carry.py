@@ -101,6 +101,7 @@ def reconcile(
             reason=note.text,
             proof=(*note.lines, *lines),
             outage_id=outage_id,
+            plan=facts.appliance.plan,
         ),
         now,
     )

@@ -132,6 +132,7 @@ def _reconcile(
             priority=Priority.P3 if findings else None,
             started_at=min((finding.since for finding in findings), default=now),
             reason=text or "All of it is as it should be again.",
+            plan=appliance.plan,
         ),
         now,
     )

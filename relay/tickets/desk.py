@@ -119,7 +119,7 @@ def _open(connection: Connection, wanted: Wanted, priority: Priority, since: flo
         after=str(int(first)),
         reason=wanted.problem or wanted.comment,
         visible=True,
-        data={"since": since},
+        data={"since": since, "plan": wanted.plan},
     )
     return _settle(connection, number, wanted, priority, now)
 
@@ -154,7 +154,7 @@ def _open_again(connection: Connection, last: Ticket, wanted: Wanted, priority: 
         after=str(int(first)),
         reason=wanted.problem or wanted.comment,
         visible=True,
-        data={"since": since},
+        data={"since": since, "plan": wanted.plan},
     )
     return _settle(connection, last.id, wanted, priority, now)
 

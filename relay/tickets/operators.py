@@ -44,7 +44,14 @@ def open_ticket(
         person_decided=True,
     )
     store.record(
-        connection, number, Event.OPENED, actor, now, after=str(int(priority)), reason=reason, data={"since": now}
+        connection,
+        number,
+        Event.OPENED,
+        actor,
+        now,
+        after=str(int(priority)),
+        reason=reason,
+        data={"since": now, "plan": subject.plan},
     )
     return store.get(connection, number)
 

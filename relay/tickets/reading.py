@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from relay.clock import iso
-from relay.hours import Calendar
 from relay.tickets import sla, store
+from relay.tickets.plan import Terms
 from relay.tickets.sla import Cycle
 from relay.tickets.states import Condition, Priority, Status
 from relay.tickets.tables import tickets
@@ -41,6 +41,7 @@ class Reading:
             "respond_due": _iso(self.present.respond.due),
             "resolved_at": resolved_at,
             "external_ref": external_ref,
+            "plan": self.present.plan,
         }
 
 
@@ -57,15 +58,15 @@ class Brief:
         return {"id": self.id, "priority": int(self.priority), "status": str(self.status)}
 
 
-def get(connection: Connection, ticket_id: int, desk: Calendar, now: float) -> Reading:
+def get(connection: Connection, ticket_id: int, terms: Terms, now: float) -> Reading:
     """Raises NotFound."""
     store.get(connection, ticket_id)
-    return _read(connection, tickets.c.id == ticket_id, desk, now)[0]
+    return _read(connection, tickets.c.id == ticket_id, terms, now)[0]
 
 
-def listing(connection: Connection, desk: Calendar, now: float, *, everything: bool = False) -> list[Reading]:
+def listing(connection: Connection, terms: Terms, now: float, *, everything: bool = False) -> list[Reading]:
     """The open tickets, the most urgent first, then the oldest; ``everything``: the resolved ones too."""
-    return _read(connection, true() if everything else store.OPEN, desk, now)
+    return _read(connection, true() if everything else store.OPEN, terms, now)
 
 
 def history(connection: Connection, ticket_id: int) -> list[Entry]:
@@ -87,10 +88,10 @@ def most_urgent(connection: Connection) -> dict[int, Brief]:
     }
 
 
-def _read(connection: Connection, which: ColumnElement[bool], desk: Calendar, now: float) -> list[Reading]:
+def _read(connection: Connection, which: ColumnElement[bool], terms: Terms, now: float) -> list[Reading]:
     found = store.find_all(connection, which)
     lines = store.histories(connection, which, sla.CLOCK_EVENTS)
-    return [Reading(ticket, sla.cycles(lines[ticket.id], desk, now)) for ticket in found]
+    return [Reading(ticket, sla.cycles(lines[ticket.id], terms, now)) for ticket in found]
 
 
 def _iso(at: float | None) -> str | None:

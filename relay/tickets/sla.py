@@ -1,8 +1,8 @@
 """The SLA clocks of a ticket, computed from its history on reading. Pure: no clock is ever stored.
 
 The rules (the support plan, DESIGN's words):
-- two clocks run in each *cycle*: to acknowledge (1 h) and to respond (P1 1 h, P2 4 h, P3 8 h). A target is missed
-  when its time is up: acknowledged after exactly one hour is late;
+- two clocks run in each *cycle*: to acknowledge and to respond, each with the target that the plan has for the
+  priority (relay.tickets.plan). A target is missed when its time is up: acknowledged after exactly one hour is late;
 - a cycle starts when the condition began, on reopening, or when the priority is raised; raising it and resolving end
   the one before, which stays on record;
 - P1 runs around the clock; P2 and P3 run in the desk's hours, and stand still while the ticket waits for the customer;
@@ -22,12 +22,10 @@ from enum import StrEnum
 from math import inf
 
 from relay.hours import Calendar
+from relay.tickets.plan import GOLD, Plan, Terms
 from relay.tickets.states import Event, Priority
 from relay.tickets.ticket import Entry
 
-HOUR = 3600.0
-ACKNOWLEDGE_WITHIN = {Priority.P1: HOUR, Priority.P2: HOUR, Priority.P3: HOUR}
-RESPOND_WITHIN = {Priority.P1: HOUR, Priority.P2: 4 * HOUR, Priority.P3: 8 * HOUR}
 BREACH = 100
 MARKS = (50, 75, BREACH)
 """Percent of a target at which somebody is told."""
@@ -50,15 +48,13 @@ class ClockName(StrEnum):
     RESPOND = "respond"
 
 
-_TARGETS = {ClockName.ACKNOWLEDGE: ACKNOWLEDGE_WITHIN, ClockName.RESPOND: RESPOND_WITHIN}
-
-
 @dataclass(frozen=True, slots=True)
 class SlaClock:
     """One clock of one cycle. ``target`` and ``elapsed``: seconds of the hours that count.
 
     ``due``: None while the ticket waits for the customer, and where the desk never opens. ``met_at``: when a person
-    did it. ``marks``: the percents of :data:`MARKS` that were reached, and when.
+    did it. ``marks``: the percents of :data:`MARKS` that were reached, and when. ``overrun``: by how much the target
+    was passed, at each priority by its own target and up to its end; the most of them, 0 where none was.
     """
 
     name: ClockName
@@ -67,6 +63,7 @@ class SlaClock:
     due: float | None
     met_at: float | None
     marks: tuple[tuple[int, float], ...]
+    overrun: float = 0.0
 
     @property
     def breached_at(self) -> float | None:
@@ -78,6 +75,7 @@ class Cycle:
     """From an opening, reopening or raise up to the next of them or the resolution; ``ended_at`` None: it runs."""
 
     number: int
+    plan: str
     priority: Priority
     started_at: float
     ended_at: float | None
@@ -85,9 +83,9 @@ class Cycle:
     respond: SlaClock
 
 
-def cycles(history: Iterable[Entry], desk: Calendar, now: float) -> tuple[Cycle, ...]:
+def cycles(history: Iterable[Entry], terms: Terms, now: float) -> tuple[Cycle, ...]:
     """Every cycle of a ticket, oldest first, at ``now``. ``history``: in the order in which it was written."""
-    return tuple(course.cycle(number, desk, now) for number, course in enumerate(_courses(history)))
+    return tuple(course.cycle(number, terms, now) for number, course in enumerate(_courses(history)))
 
 
 @dataclass(slots=True)
@@ -97,6 +95,7 @@ class _Course:
     started_at: float
     stages: list[tuple[float, Priority]]
     """(since, priority), ever less urgent."""
+    plan: str = GOLD.name
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """(from, to) of waiting for the customer; ``inf`` where it still does."""
     acknowledged_at: float | None = None
@@ -107,37 +106,42 @@ class _Course:
     def priority(self) -> Priority:
         return self.stages[-1][1]
 
-    def cycle(self, number: int, desk: Calendar, now: float) -> Cycle:
+    def cycle(self, number: int, terms: Terms, now: float) -> Cycle:
         stop = now if self.ended_at is None else self.ended_at
+        plan = terms.plan(self.plan)
         return Cycle(
             number,
+            plan.name,
             self.priority,
             self.started_at,
             self.ended_at,
-            self._clock(ClockName.ACKNOWLEDGE, self.acknowledged_at, desk, stop),
-            self._clock(ClockName.RESPOND, self.responded_at, desk, stop),
+            self._clock(ClockName.ACKNOWLEDGE, self.acknowledged_at, plan, terms.hours, stop),
+            self._clock(ClockName.RESPOND, self.responded_at, plan, terms.hours, stop),
         )
 
-    def _clock(self, name: ClockName, met_at: float | None, desk: Calendar, stop: float) -> SlaClock:
+    def _clock(self, name: ClockName, met_at: float | None, plan: Plan, desk: Calendar, stop: float) -> SlaClock:
         pauses = self.pauses
         if met_at is not None:
             stop = met_at
             pauses = [(start, min(end, met_at)) for start, end in pauses if start < met_at]
         hands = {priority: _Hands(self.started_at, priority, desk, pauses) for _, priority in self.stages}
         last = hands[self.priority]
-        target = _TARGETS[name][self.priority]
+        target = _target(name, plan, self.priority)
+        stages = [(priority, min(until, stop)) for priority, until in self._stages_until()]
         marks = []
         for percent in MARKS:
-            for (_, priority), until in zip(self.stages, self._ends_of_stages(), strict=True):
-                reached = hands[priority].reach(_TARGETS[name][priority] * percent / 100)
-                if reached is not None and reached <= min(until, stop):
+            for priority, until in stages:
+                reached = hands[priority].reach(_target(name, plan, priority) * percent / 100)
+                if reached is not None and reached <= until:
                     marks.append((percent, reached))
                     break
-        return SlaClock(name, target, last.elapsed(stop), last.reach(target), met_at, tuple(marks))
+        overrun = max(hands[priority].elapsed(until) - _target(name, plan, priority) for priority, until in stages)
+        return SlaClock(name, target, last.elapsed(stop), last.reach(target), met_at, tuple(marks), max(0.0, overrun))
 
-    def _ends_of_stages(self) -> Iterator[float]:
-        yield from (since for since, _ in self.stages[1:])
-        yield inf
+    def _stages_until(self) -> Iterator[tuple[Priority, float]]:
+        """Each priority, and when it was lowered; ``inf``: not yet."""
+        ends = [*(since for since, _ in self.stages[1:]), inf]
+        yield from zip((priority for _, priority in self.stages), ends, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +187,14 @@ def _courses(history: Iterable[Entry]) -> list[_Course]:
         if entry.event in (Event.OPENED, Event.REOPENED):
             waiting = False
             start = float(entry.data.get("since", at))
-            courses.append(_Course(start, [(start, _priority(entry))]))
+            courses.append(_Course(start, [(start, _priority(entry))], str(entry.data.get("plan", GOLD.name))))
             continue
         course = courses[-1]
         match entry.event:
             case Event.PRIORITY if _priority(entry) < course.priority:
                 _end(course, at)
-                courses.append(_Course(at, [(at, _priority(entry))], [(at, inf)] if waiting else []))
+                pauses = [(at, inf)] if waiting else []
+                courses.append(_Course(at, [(at, _priority(entry))], course.plan, pauses))
             case Event.PRIORITY:
                 course.stages.append((at, _priority(entry)))
             case Event.WAITING if not waiting:
@@ -205,6 +210,11 @@ def _courses(history: Iterable[Entry]) -> list[_Course]:
             case Event.RESOLVED:
                 _end(course, at)
     return courses
+
+
+def _target(name: ClockName, plan: Plan, priority: Priority) -> float:
+    within = plan.targets[priority]
+    return within.acknowledge if name is ClockName.ACKNOWLEDGE else within.respond
 
 
 def _priority(entry: Entry) -> Priority:

@@ -41,6 +41,17 @@ Index(
     postgresql_where=text("status != 'resolved'"),
 )
 
+OWN = "appliance_id IS NULL AND customer = '' AND status != 'resolved'"
+"""The relay's own open tickets: of no appliance (a node's name stands there) and no customer."""
+Index(
+    "one_open_ticket_of_ours",
+    tickets.c.appliance,
+    tickets.c.condition,
+    unique=True,
+    sqlite_where=text(OWN),
+    postgresql_where=text(OWN),
+)
+
 ticket_domains = Table(
     "ticket_domains",
     metadata,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.appliances.model import GOLD_PLAN
 from relay.clock import iso
 from relay.tickets.states import RELAY, Condition, Event, Priority, Status
 
@@ -63,7 +64,8 @@ class Entry:
     """One line of a ticket's history; only ever appended.
 
     ``before`` and ``after`` are what JSON calls from and to. ``visible``: meant for the customer too. ``data``:
-    ``since`` of opened and reopened (when the clocks start), ``clock``, ``cycle`` and ``percent`` of a warning.
+    ``since`` and ``plan`` of opened and reopened (when the clocks start, and whose targets they have), ``clock``,
+    ``cycle`` and ``percent`` of a warning.
     """
 
     id: int
@@ -101,7 +103,8 @@ class Wanted:
     ``priority``: None where there should be no open ticket. ``started_at``: when the condition began, or the end of
     the maintenance window; the clocks start there. ``reason``: what the history says of the change, for people.
     ``problem``: what it says of the opening, where that is not the reason. ``proof``: lines below the reason, the
-    evidence that allows P3. ``keep_open_until``: don't resolve before then (relay.tickets.flapping).
+    evidence that allows P3. ``keep_open_until``: don't resolve before then (relay.tickets.flapping). ``plan``: the
+    support plan whose targets a ticket that is opened now has.
     """
 
     appliance_id: int
@@ -116,6 +119,7 @@ class Wanted:
     proof: tuple[str, ...] = ()
     outage_id: int | None = None
     keep_open_until: float | None = None
+    plan: str = GOLD_PLAN
 
     @property
     def comment(self) -> str:

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from relay import events
 from relay.clock import Clock, iso
 from relay.db import Database
-from relay.hours import Calendar
 from relay.tickets import sla, store
+from relay.tickets.plan import Terms
 from relay.tickets.sla import BREACH, ClockName, Cycle, SlaClock
 from relay.tickets.states import RELAY, Event
 from relay.tickets.ticket import Entry, Ticket
@@ -47,21 +47,21 @@ class Notice:
         return f"not {_DONE[self.clock.name]} yet: {self.percent} % of {hours} have passed{due}"
 
 
-def warnings_due(connection: Connection, now: float, desk: Calendar) -> list[Notice]:
+def warnings_due(connection: Connection, now: float, terms: Terms) -> list[Notice]:
     """What is to be said about the open tickets and wasn't yet; reads only."""
     lines = store.histories(connection, store.OPEN, (*sla.CLOCK_EVENTS, Event.WARNING, Event.BREACH))
     return [
         notice
         for ticket in store.find_all(connection, store.OPEN)
-        for cycle in sla.cycles(lines[ticket.id], desk, now)
+        for cycle in sla.cycles(lines[ticket.id], terms, now)
         for clock in (cycle.acknowledge, cycle.respond)
         for notice in _due(ticket, cycle, clock, lines[ticket.id])
     ]
 
 
-def record_warnings(connection: Connection, now: float, desk: Calendar) -> int:
+def record_warnings(connection: Connection, now: float, terms: Terms) -> int:
     """Put them into the histories and the outbox; returns how many."""
-    due = warnings_due(connection, now, desk)
+    due = warnings_due(connection, now, terms)
     for notice in due:
         store.record(
             connection,
@@ -82,16 +82,16 @@ class Warnings:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, desk: Calendar, *, settling: Callable[[float], bool] = lambda _: False
+        self, db: Database, clock: Clock, terms: Terms, *, settling: Callable[[float], bool] = lambda _: False
     ) -> None:
         self._db = db
         self._clock = clock
-        self._desk = desk
+        self._terms = terms
         self._settling = settling
 
-    def reconfigure(self, desk: Calendar) -> None:
-        """Go by other hours from the next look on."""
-        self._desk = desk
+    def reconfigure(self, terms: Terms) -> None:
+        """Go by other hours and plans from the next look on."""
+        self._terms = terms
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -108,8 +108,8 @@ class Warnings:
         now = self._clock.now()
         if self._settling(now):
             return
-        if await self._db.run(warnings_due, now, self._desk):
-            await self._db.change(record_warnings, now, self._desk)
+        if await self._db.run(warnings_due, now, self._terms):
+            await self._db.change(record_warnings, now, self._terms)
 
 
 def _due(ticket: Ticket, cycle: Cycle, clock: SlaClock, lines: list[Entry]) -> list[Notice]:

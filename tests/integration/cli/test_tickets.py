@@ -23,6 +23,7 @@ KEYS = [
     "respond_due",
     "resolved_at",
     "external_ref",
+    "plan",
 ]
 
 
@@ -103,3 +104,18 @@ def test_nobody_goes_by_the_name_of_the_relay(relayctl: Relayctl, monkeypatch: p
     relayctl.does("ticket", "open", "acme", "-m", "no mail")
     (line,) = relayctl.json("ticket", "show", 1)["history"]
     assert line["actor"].startswith("uid ")
+
+
+def test_a_ticket_keeps_the_plan_that_it_was_opened_under(relayctl: Relayctl) -> None:
+    """The customer's plan sets the targets of the next ticket; a plan that isn't there is refused."""
+    with relayctl.config.open("a") as config:
+        config.write('[support]\nhours = "always"\n[support.plans.silver]\n')
+        config.write("".join(f'p{n} = {{ acknowledge = "2h", respond = "24h" }}\n' for n in (1, 2, 3)))
+    relayctl.does("ticket", "open", "acme", "-m", "no mail")
+    refused = relayctl.refuses("appliance", "set", "acme", "--plan", "bronze")
+    assert refused == "no support plan is named bronze; there are gold, silver ([support.plans] in relay.toml)"
+    assert relayctl.json("appliance", "set", "acme", "--plan", "Silver")["plan"] == "silver"
+    relayctl.does("ticket", "open", "acme", "--condition", "backup", "-m", "none since May")
+    assert [one["plan"] for one in relayctl.json("ticket", "list")] == ["gold", "silver"]
+    assert "respond      in 23h 59m" in relayctl.does("ticket", "show", 2)
+    assert "plan         silver" in relayctl.does("ticket", "show", 2)

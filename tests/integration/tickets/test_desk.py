@@ -146,7 +146,7 @@ def test_a_persons_resolution_stands_until_the_facts_change(office: Desk) -> Non
     raised = office.facts(P1)
     assert raised is not None
     assert (raised.id, raised.priority, raised.status) == (ticket.id, P1, Status.OPEN)
-    assert office.see(reading.history, ticket.id)[-1].data == {"since": office.now}, "not since the night before"
+    assert office.see(reading.history, ticket.id)[-1].data["since"] == office.now, "not since the night before"
 
 
 def test_a_persons_resolution_ends_with_the_outage(office: Desk) -> None:
@@ -200,7 +200,7 @@ def test_a_new_outage_within_the_hour_reopens_the_ticket(office: Desk) -> None:
     assert again is not None
     assert (again.id, again.status, again.assignee, again.resolved_at) == (ticket.id, Status.OPEN, None, None)
     assert office.story(ticket.id)[-3:] == ["relay resolved resolved", "relay reopened 1", "relay priority 3"]
-    assert office.see(reading.history, ticket.id)[-2].data == {"since": office.now - 60}
+    assert office.see(reading.history, ticket.id)[-2].data["since"] == office.now - 60
 
 
 def test_a_new_outage_after_the_hour_opens_another_ticket(office: Desk) -> None:

@@ -10,12 +10,13 @@ from relay.appliances import store as appliances
 from relay.errors import NotFound, Refused
 from relay.hours import Calendar
 from relay.tickets import operators, reading, store
+from relay.tickets.plan import Terms
 from relay.tickets.states import RELAY, Condition, Priority, Status
 from tests.integration.tickets.conftest import START, Desk
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 MINUTE, HOUR = 60.0, 3600.0
-OFFICE = Calendar.parse("Mon-Fri 09:00-18:00")
+OFFICE = Terms(Calendar.parse("Mon-Fri 09:00-18:00"))
 
 
 @pytest.fixture
@@ -169,6 +170,7 @@ def test_scripts_find_the_keys_they_rely_on(office: Desk, ticket: int) -> None:
         "respond_due": "2026-11-23T00:59:00Z",
         "resolved_at": None,
         "external_ref": None,
+        "plan": "gold",
     }
     assert office.see(reading.history, ticket)[1].facts() == {
         "at": "2026-11-23T00:01:00Z",

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from relay.hours import Calendar
 from relay.tickets import operators, reading
+from relay.tickets.plan import Terms
 from relay.tickets.states import Priority
 from relay.tickets.warnings import Warnings, record_warnings, warnings_due
 from tests.integration.tickets.conftest import START, Desk
@@ -14,7 +15,7 @@ from tests.support.waiting import eventually
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 MINUTE, HOUR = 60.0, 3600.0
-OFFICE = Calendar.parse("Mon-Fri 09:00-18:00")
+OFFICE = Terms(Calendar.parse("Mon-Fri 09:00-18:00"))
 
 
 def said(office: Desk, ticket_id: int) -> list[tuple[str, str, int]]:

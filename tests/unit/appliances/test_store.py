@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from relay.appliances import facts, store
 from relay.appliances.directory import load
-from relay.appliances.model import Primary, RecipientPolicy, parse_duration
+from relay.appliances.model import Primary, RecipientPolicy
 from relay.errors import NotFound, Refused
+from relay.values import parse_duration
 from tests.support.database import make_database
 
 

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.hours import Calendar
+from relay.tickets.plan import Terms
 from relay.tickets.sla import CLOCK_EVENTS, Cycle, SlaClock, cycles
 from relay.tickets.states import RELAY, Event, Priority
 from relay.tickets.ticket import Entry
 
 BERLIN = ZoneInfo("Europe/Berlin")
-OFFICE = Calendar.parse("Mon-Fri 09:00-18:00", "Europe/Berlin", "DE-BY")
-ALWAYS = Calendar.parse("always")
-NEVER = Calendar.parse("none")
+OFFICE = Terms(Calendar.parse("Mon-Fri 09:00-18:00", "Europe/Berlin", "DE-BY"))
+ALWAYS = Terms(Calendar.parse("always"))
+NEVER = Terms(Calendar.parse("none"))
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
@@ -46,7 +47,7 @@ def shown(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, BERLIN).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def clocks(*lines: str, at: str, desk: Calendar = OFFICE) -> Cycle:
+def clocks(*lines: str, at: str, desk: Terms = OFFICE) -> Cycle:
     """The last cycle of a story, read at a moment."""
     return cycles(story(*lines), desk, moment(at))[-1]
 
@@ -229,7 +230,7 @@ steps = st.lists(
     ),
     max_size=12,
 )
-desks = st.sampled_from([OFFICE, ALWAYS, NEVER, Calendar.parse("22:00-06:00", "Europe/Berlin")])
+desks = st.sampled_from([OFFICE, ALWAYS, NEVER, Terms(Calendar.parse("22:00-06:00", "Europe/Berlin"))])
 starts = st.floats(moment("2026-10-20 00:00"), moment("2026-10-30 00:00"))
 
 
@@ -256,7 +257,7 @@ def test_no_clock_runs_backwards(
     start: float,
     priority: str,
     changes: list[tuple[float, Event, str, str]],
-    desk: Calendar,
+    desk: Terms,
     first: float,
     second: float,
 ) -> None:
@@ -273,7 +274,7 @@ def test_no_clock_runs_backwards(
 
 @given(starts, st.sampled_from("123"), steps, desks)
 def test_a_growing_history_takes_nothing_back(
-    start: float, priority: str, changes: list[tuple[float, Event, str, str]], desk: Calendar
+    start: float, priority: str, changes: list[tuple[float, Event, str, str]], desk: Terms
 ) -> None:
     """Whatever happens next, a mark that was reached and a clock that was met stay on record, and cycles stay."""
     lines = history(start, priority, changes)
@@ -289,7 +290,7 @@ def test_a_growing_history_takes_nothing_back(
 
 @given(starts, st.sampled_from("123"), steps, desks, st.floats(0, 60 * HOUR))
 def test_breach_and_due_agree(
-    start: float, priority: str, changes: list[tuple[float, Event, str, str]], desk: Calendar, later: float
+    start: float, priority: str, changes: list[tuple[float, Event, str, str]], desk: Terms, later: float
 ) -> None:
     """A clock that runs and whose due time has passed is breached, and before that moment it isn't."""
     lines = history(start, priority, [step for step in changes if step[1] is not Event.PRIORITY])
@@ -304,26 +305,26 @@ def test_breach_and_due_agree(
 
 @given(starts, st.sampled_from("23"), desks, st.floats(1, 20 * HOUR), st.floats(1, 40 * HOUR))
 def test_a_pause_adds_exactly_its_business_time(
-    start: float, priority: str, desk: Calendar, gap: float, pause: float
+    start: float, priority: str, desk: Terms, gap: float, pause: float
 ) -> None:
     """Waiting moves the due time by the open seconds of the wait, and by nothing where it was due before."""
     opened = Entry(0, start, RELAY, Event.OPENED, after=priority, data={"since": start})
     wait = Entry(1, start + gap, "dana", Event.WAITING)
     resume = Entry(2, start + gap + pause, "dana", Event.RESUMED)
     clock = cycles([opened, wait, resume], desk, resume.at)[0].respond
-    plain = desk.add_business_seconds(start, clock.target)
+    plain = desk.hours.add_business_seconds(start, clock.target)
     if plain is None or plain <= wait.at:
         assert clock.due == plain
     else:
-        moved = desk.add_business_seconds(start, clock.target + desk.business_seconds(wait.at, resume.at))
+        moved = desk.hours.add_business_seconds(start, clock.target + desk.hours.business_seconds(wait.at, resume.at))
         assert moved is not None
         assert clock.due is not None
-        assert desk.business_seconds(min(moved, clock.due), max(moved, clock.due)) == pytest.approx(0, abs=1e-4)
+        assert desk.hours.business_seconds(min(moved, clock.due), max(moved, clock.due)) == pytest.approx(0, abs=1e-4)
 
 
 @given(starts, st.sampled_from("23"), desks, st.floats(0, 20 * HOUR), st.floats(0, 40 * HOUR), st.floats(0, 40 * HOUR))
 def test_splitting_a_pause_changes_nothing(
-    start: float, priority: str, desk: Calendar, gap: float, one: float, other: float
+    start: float, priority: str, desk: Terms, gap: float, one: float, other: float
 ) -> None:
     """Two waits without a gap between them are one wait."""
 
@@ -346,4 +347,4 @@ def test_splitting_a_pause_changes_nothing(
         assert (first.due is None) == (second.due is None)
         if first.due is not None and second.due is not None:
             between = sorted((first.due, second.due))
-            assert desk.business_seconds(*between) == pytest.approx(0, abs=1e-4)
+            assert desk.hours.business_seconds(*between) == pytest.approx(0, abs=1e-4)
