@@ -35,6 +35,7 @@ COMMANDS = {
     "trace": "What became of a message.",
     "failover": "Take over by hand, give back, see what was done.",
     "ticket": "The desk's tickets: read them, say what you do.",
+    "backup": "The customers' backups of their appliances.",
     "maintenance": "Windows in which an outage is expected.",
     "dns": "What the DNS says of our domains.",
     "node": "The nodes that share this database.",

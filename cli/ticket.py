@@ -87,7 +87,8 @@ def show(operator: Operator, number: int) -> None:
 
 def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) -> None:
     it = found.ticket
-    operator.out.line(f"Ticket {it.id}  P{it.priority}  {it.status}  {it.appliance} ({it.customer})", "bold")
+    whose = f"{it.appliance} ({it.customer})" if it.customer else it.appliance
+    operator.out.line(f"Ticket {it.id}  P{it.priority}  {it.status}  {whose}", "bold")
     operator.out.pairs(
         (
             ("condition", str(it.condition)),

@@ -48,6 +48,7 @@ from relay.tickets.outbox import Outbox
 from relay.tickets.plan import Terms
 from relay.tickets.warnings import Warnings
 from relay.values import parse_address
+from relay.watch.upkeep import Upkeep
 from relay.watch.watcher import Watcher
 
 GRACE = 20.0
@@ -105,6 +106,15 @@ class App:
             self.clock,
             self.node,
             settings.node.hostname,
+        )
+        self.upkeep = Upkeep(
+            self.directory,
+            self.db,
+            self.clock,
+            self.node.owns,
+            self.node.holds,
+            self.node.settling,
+            self.queue.depth_of_domain,
         )
         self.tally = Tally(self.db, self.clock, settings.node.name)
         self.outbox = Outbox(self.db, self.clock, Embedded())
@@ -253,6 +263,7 @@ class App:
             self.syncs.run(),
             self.queue.run(),
             self.watcher.run(),
+            self.upkeep.run(),
             self.delivery.run(),
             self.controller.run(),
             self.outbox.run(),

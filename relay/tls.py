@@ -79,9 +79,20 @@ def first_expiry(smtp: Smtp) -> tuple[float, str]:
 
     Raises StartFailed; ValueError where none is set.
     """
+    return min(expiries(smtp))
+
+
+def expiries(smtp: Smtp) -> list[tuple[float, str]]:
+    """POSIX seconds at which each of the listener's certificates ceases to be valid, with its file. Raises
+    StartFailed."""
     files = [(smtp.tls_certificate, CERTIFICATE_SETTING)] if smtp.tls_certificate else []
     files += [(pair.certificate, SNI_SETTING) for pair in smtp.tls_sni]
-    return min((certificate_expiry(Path(file), setting), file) for file, setting in files)
+    return [(certificate_expiry(Path(file), setting), file) for file, setting in files]
+
+
+def expiry_of(certificate: bytes) -> float:
+    """POSIX seconds at which a certificate in DER, as a server shows it, ceases to be valid. Raises ValueError."""
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()
 
 
 def certificate_expiry(certificate: Path, setting: str = CERTIFICATE_SETTING) -> float:

@@ -28,6 +28,7 @@ from relay.continuity.decide import decide
 from relay.continuity.decision import Decision, Facts, Step
 from relay.continuity.findings import FindingTickets
 from relay.continuity.handback import Handback
+from relay.continuity.ours import OwnCertificates
 from relay.continuity.progress import Told
 from relay.continuity.readiness import Prover
 from relay.continuity.rounds import Rounds
@@ -73,6 +74,7 @@ class Controller:
         self._rounds = Rounds(self._rules, db, prover, clock, self._background)
         self._handback = Handback(self._rules, db, queue, clock, self._background)
         self._findings = FindingTickets(db, directory, clock)
+        self._ours = OwnCertificates(settings, db, clock)
         self._cases: dict[int, Case] = {}
         self._snapshot: Snapshot | None = None
 
@@ -98,6 +100,7 @@ class Controller:
         for part in (self._rounds, self._handback):
             part.reconfigure(settings.continuity)
         self._prover.reconfigure(settings)
+        self._ours.reconfigure(settings)
         for case in self._cases.values():
             case.next_at = case.prove_at = NOW
 
@@ -133,6 +136,7 @@ class Controller:
         """Say in tickets what isn't a decision."""
         await self._handback.tell_progress(self._returning(), self._clock.now())
         await self._findings.follow(frozenset(self._cases))
+        await self._ours.look()
 
     def _returning(self) -> list[Case]:
         """Those whose mail may be on its way back."""

@@ -172,6 +172,11 @@ class Connection:
         """Such as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty in plain text."""
         return self._wire.cipher
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The one that the primary showed, in DER; None in plain text."""
+        return self._wire.certificate
+
     async def room(self, depth: int = DEPTH) -> None:
         """Wait until fewer than ``depth`` messages are unfinished; the default keeps the connection busy."""
         await self._pipeline.room(depth)

@@ -103,6 +103,12 @@ class Wire(asyncio.Protocol):
         secured = self._transport.get_extra_info("ssl_object")
         return f"{secured.version()} {secured.cipher()[0]}" if secured else ""
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The other side's, in DER; None without TLS."""
+        secured = self._transport.get_extra_info("ssl_object")
+        return secured.getpeercert(binary_form=True) if secured else None
+
     # Outwards
 
     def expect(self, stage: Stage, owner: Owner) -> None:

@@ -23,7 +23,7 @@ REOPEN_WITHIN = 3600.0
 
 def reconcile(connection: Connection, wanted: Wanted, now: float) -> Ticket | None:
     """Open, adopt, reopen, change or resolve, as ``wanted`` says; returns the ticket it is about, if there is one."""
-    last = store.latest(connection, wanted.appliance_id, wanted.condition)
+    last = _latest(connection, wanted)
     if last is None or last.resolved:
         if wanted.priority is None:
             if last is not None and last.person_decided:
@@ -81,6 +81,12 @@ def resolve(connection: Connection, ticket: Ticket, actor: str, reason: str, now
         reason=reason,
         visible=True,
     )
+
+
+def _latest(connection: Connection, wanted: Wanted) -> Ticket | None:
+    if wanted.appliance_id is None:
+        return store.latest_of_ours(connection, wanted.appliance, wanted.condition)
+    return store.latest(connection, wanted.appliance_id, wanted.condition)
 
 
 def _stands(ticket: Ticket, wanted: Wanted) -> bool:

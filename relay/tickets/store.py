@@ -29,13 +29,22 @@ def get(connection: Connection, ticket_id: int) -> Ticket:
 
 def latest(connection: Connection, appliance_id: int, condition: Condition) -> Ticket | None:
     """The last ticket for an appliance and a condition: if one is open, it is this one."""
-    last = (
-        select(tickets.c.id)
-        .where(tickets.c.appliance_id == appliance_id, tickets.c.condition == str(condition))
-        .order_by(tickets.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
+    return _last(connection, tickets.c.appliance_id == appliance_id, tickets.c.condition == str(condition))
+
+
+def latest_of_ours(connection: Connection, node: str, condition: Condition) -> Ticket | None:
+    """The same of the tickets about the relay itself; ``node``: the name that stands for an appliance's."""
+    return _last(
+        connection,
+        tickets.c.appliance_id.is_(None),
+        tickets.c.customer == "",
+        tickets.c.appliance == node,
+        tickets.c.condition == str(condition),
     )
+
+
+def _last(connection: Connection, *which: ColumnElement[bool]) -> Ticket | None:
+    last = select(tickets.c.id).where(*which).order_by(tickets.c.id.desc()).limit(1).scalar_subquery()
     return next(iter(find_all(connection, tickets.c.id == last)), None)
 
 

@@ -15,8 +15,9 @@ from relay.tickets.states import RELAY, Condition, Event, Priority, Status
 class Ticket:
     """A ticket as it stands. Its clocks are not here: relay.tickets.sla computes them from the history.
 
-    ``appliance_id`` is None once the appliance was removed. ``derived_priority``: what the facts gave last, None
-    where they ask for no ticket. ``person_decided``: a person has changed the priority or resolved it since then.
+    ``appliance_id`` is None once the appliance was removed; the relay's own has
+    none either, a node's name for ``appliance``, and no ``customer``. ``derived_priority``: what the facts gave last,
+    None where they ask for no ticket. ``person_decided``: a person has changed the priority or resolved it since then.
     """
 
     id: int
@@ -98,7 +99,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the facts ask of the desk for one appliance and condition.
+    """What the facts ask of the desk for one appliance and condition; ``appliance_id`` None: for the relay itself.
 
     ``priority``: None where there should be no open ticket. ``started_at``: when the condition began, or the end of
     the maintenance window; the clocks start there. ``reason``: what the history says of the change, for people.
@@ -107,7 +108,7 @@ class Wanted:
     support plan whose targets a ticket that is opened now has.
     """
 
-    appliance_id: int
+    appliance_id: int | None
     appliance: str
     customer: str
     condition: Condition

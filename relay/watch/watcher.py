@@ -30,6 +30,7 @@ from relay.cluster.node import Node
 from relay.db import Database
 from relay.settings import Watch
 from relay.values import parse_address
+from relay.watch.certificates import Certificates
 from relay.watch.contracts import Contracts
 from relay.watch.health import judge
 from relay.watch.isolation import Census, any_answers
@@ -81,6 +82,9 @@ class Watcher:
         self._prober = Prober(settings, endpoints, clock, hostname, self._heard)
         self._routes = Routes(endpoints, directory, db, clock, node.holds, self._routed)
         self._contracts = Contracts(endpoints, directory, db, clock, node.owns, node.holds, node.settling)
+        self._certificates = Certificates(
+            endpoints, directory, db, clock, hostname, self._primaries, node.owns, node.holds, node.settling
+        )
         self._census = Census()
         self._watched: dict[int, _Watched] = {}
         self._behind: dict[Primary, set[int]] = {}
@@ -107,6 +111,7 @@ class Watcher:
                 group.create_task(self._beat())
                 group.create_task(self._routes.run())
                 group.create_task(self._contracts.run())
+                group.create_task(self._certificates.run())
         finally:
             await self._prober.stop()
 
@@ -141,6 +146,11 @@ class Watcher:
         for number in changed:
             self._judge(number)  # an endpoint that is new to it may long be known from others
         self._routes.follow(owned)
+
+    def _primaries(self, appliance_id: int) -> tuple[Primary, ...]:
+        """The endpoints of an appliance; none while that isn't known."""
+        watched = self._watched.get(appliance_id)
+        return watched.primaries if watched else ()
 
     def _forget(self, appliance_id: int) -> None:
         del self._watched[appliance_id]

@@ -35,6 +35,7 @@ READING = (
     ["appliance", "show", "acme"],
     ["node", "list"],
     ["maintenance", "list"],
+    ["backup", "list"],
     ["dns", "check"],
 )
 
@@ -62,6 +63,7 @@ def hostile(relayctl: Relayctl) -> Relayctl:
 
     asyncio.run(fill())
     relayctl.does("ticket", "open", "acme", "-m", f"they say {EVIL}\nand more")
+    relayctl.does("backup", "record", "acme", "-m", EVIL)
     relayctl.does("maintenance", "add", "acme", "--for", "1h", "--reason", EVIL)
     return relayctl
 
