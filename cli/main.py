@@ -36,6 +36,7 @@ COMMANDS = {
     "failover": "Take over by hand, give back, see what was done.",
     "ticket": "The desk's tickets: read them, say what you do.",
     "backup": "The customers' backups of their appliances.",
+    "sla": "The month of a customer: outages, mail kept, targets met.",
     "maintenance": "Windows in which an outage is expected.",
     "dns": "What the DNS says of our domains.",
     "node": "The nodes that share this database.",

@@ -7,6 +7,7 @@ node, in key order, and reading sums them. ``relayctl db check`` (relay.queue.ve
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -49,6 +50,16 @@ def ledger(connection: Connection, domain: str | None = None, outage: int | None
         query = query.where(ledger_table.c.outage_id == outage)
     rows = [Ledger(name, *(int(count) for count in counts)) for name, *counts in connection.execute(query)]
     return [row for row in rows if row.accepted or outage is None]
+
+
+def by_outage(connection: Connection, outages: Collection[int]) -> dict[int, Ledger]:
+    """The sums of each of these outages over all its domains; an outage that no mail came for is left out."""
+    query = (
+        select(ledger_table.c.outage_id, *(func.sum(ledger_table.c[name]) for name in COLUMNS))
+        .where(ledger_table.c.outage_id.in_(outages))
+        .group_by(ledger_table.c.outage_id)
+    )
+    return {number: Ledger("", *(int(count) for count in counts)) for number, *counts in connection.execute(query)}
 
 
 class Deltas:

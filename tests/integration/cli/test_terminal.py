@@ -36,6 +36,8 @@ READING = (
     ["node", "list"],
     ["maintenance", "list"],
     ["backup", "list"],
+    ["sla", "report"],
+    ["sla", "report", "acme"],
     ["dns", "check"],
 )
 

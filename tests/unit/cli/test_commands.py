@@ -48,6 +48,7 @@ def test_every_command_is_there() -> None:
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
         maintenance add|list|remove
         backup record|list
+        sla report
         dns check
         node list
         db upgrade|check
