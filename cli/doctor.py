@@ -19,7 +19,7 @@ from cli.render import plural, size
 from cli.table import prose, word
 from cli.version import version
 from relay.appliances.directory import Snapshot, load
-from relay.appliances.model import Appliance, Domain, Primary, RecipientPolicy
+from relay.appliances.model import GOLD_PLAN, Appliance, Domain, Primary, RecipientPolicy
 from relay.appliances.mx import Endpoints
 from relay.clock import DRIFT_LIMIT
 from relay.cluster.nodes import NodeRow, nodes
@@ -93,6 +93,7 @@ def doctor(operator: Operator, name: str | None) -> None:
     with operator.db.read() as connection:
         for one in appliances:
             checks += [Check(one.name, *astuple(finding)) for finding in directory.check(connection, one)]
+            checks += _plan_checks(operator.settings, one)
     checks += _domain_checks(operator, snapshot, appliances)
     checks += _learned_checks(operator, snapshot, appliances)
     checks += _contract_checks(operator, snapshot, appliances)
@@ -177,6 +178,14 @@ def _settings_checks(settings: Settings) -> Iterator[Check]:
     else:
         remedy = "set [node] postmaster before listening on anything but loopback"
         yield Check(node.name, "postmaster", "warning", "nobody gets mail to postmaster (RFC 5321 4.5.1)", remedy)
+
+
+def _plan_checks(settings: Settings, appliance: Appliance) -> Iterator[Check]:
+    plans = (GOLD_PLAN, *settings.support.plans)
+    if appliance.plan not in plans:
+        evidence = f"there is no support plan {appliance.plan} any more: its tickets have the targets of {GOLD_PLAN}"
+        remedy = f"'relayctl appliance set {appliance.name} --plan' one of {', '.join(plans)}, or [support.plans]"
+        yield Check(appliance.name, "plan", "warning", evidence, remedy)
 
 
 async def _reference_checks(operator: Operator) -> list[Check]:

@@ -1,7 +1,8 @@
 """What the desk has promised: the targets of each support plan, and the hours in which they count. Pure.
 
 The Gold plan is built in; others stand in [support.plans]. Which plan a ticket has is written into its history when
-it is opened and reopened, so that a customer's new plan changes nothing about what is under way.
+it is opened and reopened, so that a customer's new plan changes nothing about what is under way. What a plan
+promises, and when the desk is there, is read from the settings as they are now.
 """
 
 from __future__ import annotations

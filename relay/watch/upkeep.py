@@ -30,6 +30,8 @@ FULL, ROOM = 0.8, 0.7
 LOOK = 60.0
 PAUSE = 1.0
 """Seconds between two looks: at most, and at least where the facts change all the time."""
+BREATH = 500
+"""Appliances after which the event loop gets its turn."""
 TOGETHER = 200
 """Findings written in one transaction."""
 
@@ -129,16 +131,18 @@ class Upkeep:
             return
         backups, written = await self._db.run(_known)
         changes: list[tuple[int, Place, str | None]] = []
-        for number, appliance in snapshot.appliances.items():
+        for place, (number, appliance) in enumerate(snapshot.appliances.items(), 1):
+            if place % BREATH == 0:
+                await asyncio.sleep(0)
             if self._owns(number):
                 before = written.get(number, {})
                 after = needs(
                     appliance, snapshot.domains_of.get(number, ()), backups.get(number), self._depth, before, now
                 )
                 changes += [
-                    (number, place, after.get(place))
-                    for place in sorted(before.keys() | after.keys())
-                    if before.get(place) != after.get(place)
+                    (number, about, after.get(about))
+                    for about in sorted(before.keys() | after.keys())
+                    if before.get(about) != after.get(about)
                 ]
         left = iter(changes)
         while together := list(islice(left, TOGETHER)):

@@ -186,3 +186,16 @@ async def test_an_older_database_is_not_upgraded_under_a_running_node(tmp_path: 
                 assert line == f"node one runs on {path}: stop it, upgrade, then start it again"
             raw.execute("UPDATE alembic_version SET version_num = ?", (version,))
         await asyncio.to_thread(relayctl.does, "status")
+
+
+def test_a_plan_that_is_in_no_setting_any_more_is_a_warning(gold: Relayctl) -> None:
+    """Its tickets have Gold's targets meanwhile."""
+    before = gold.config.read_text()
+    line = '{ acknowledge = "2h", respond = "8h" }'
+    gold.config.write_text(f"{before}[support.plans.silver]\np1 = {line}\np2 = {line}\np3 = {line}\n")
+    gold.does("appliance", "set", "gold.example", "--plan", "silver")
+    assert ("gold.example", "plan") not in _checks(gold("doctor", "--json"))
+    gold.config.write_text(before)
+    check = _checks(gold("doctor", "--json"))["gold.example", "plan"]
+    assert (check["result"], "the targets of gold" in check["evidence"]) == ("warning", True)
+    assert "relayctl appliance set gold.example --plan" in check["remedy"]
