@@ -35,6 +35,7 @@ def history(connection: Connection, customer: str) -> None:
     store.add_domain(connection, at("1 00:00"), name=f"{name}.example", appliance_id=acme.id)
     outage = facts.begin_outage(connection, acme.id, at("14 02:00"), "192.0.2.25:25: connection refused")
     add_history(connection, acme.id, outage, "relay", "standby", "active", "down", at("14 04:00"))
+    add_history(connection, acme.id, outage, "dana", "", "activate", "they asked for it", at("14 04:30"))
     add_history(connection, acme.id, outage, "relay", "active", "draining", "it answers", at("14 05:00"))
     facts.mark_outage(connection, outage, returned_at=at("14 05:00"), ended_at=at("14 05:10"))
     connection.execute(

@@ -135,6 +135,13 @@ SUBJECTS = [
 
 TICKETS = [
     ticket(
+        10,
+        Condition.CONTRACT,
+        "10-30 10:00 opened 3",
+        "10-30 10:10 acknowledged dana",
+        "10-30 11:00 responded dana",
+    ),
+    ticket(
         11,
         Condition.MAILFLOW,
         "10-31 23:31 opened 1",

@@ -59,6 +59,7 @@ def test_each_clock_is_met_late_or_missed() -> None:
         for place, one in enumerate(line.cycles)
     }
     assert told == {
+        (10, 0): ((Result.MET, 0), (Result.MET, 0)),
         (11, 0): ((Result.ENDED, 0), (Result.ENDED, 0)),
         (12, 0): ((Result.MET, 0), (Result.LATE, 25)),
         (13, 0): ((Result.ENDED, 0), (Result.ENDED, 0)),
@@ -90,7 +91,7 @@ def test_a_month_that_is_not_over_is_told_so_far() -> None:
     assert so_far.period == Span(moment("1 00:00"), moment("14 02:30"))
     assert [line.id for line in so_far.outages] == [1, 3, 2]
     assert (so_far.outages[-1].ended_at, so_far.without) == (None, 100 * MINUTE)
-    assert [line.id for line in so_far.tickets] == [11, 12, 13]
+    assert [line.id for line in so_far.tickets] == [10, 11, 12, 13]
 
 
 def test_a_month_without_anything_is_quiet() -> None:
