@@ -2,7 +2,7 @@
 # make test   every test, set up from nothing
 # make check  what must hold before a commit: lint, types, layers, tests
 # make bench  speed and memory beside Postfix (needs its Debian package)
-# make fuzz   any octets at the edge and at the dialogue, for SECONDS (300); what it learns stays in .fuzz
+# make fuzz   any octets at the edge, the dialogue and reports, for SECONDS (300); what it learns stays in .fuzz
 # make lock   the lock files anew, from the ranges in pyproject.toml
 
 PYTHON ?= python3

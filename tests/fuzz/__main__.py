@@ -32,7 +32,9 @@ _COVERAGE = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the edge and the dialogue.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Fuzz the edge, the dialogue and reports."
+    )
     parser.add_argument("--seconds", type=int, default=120, help="for all targets together (120)")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"some of {', '.join(TARGETS)}")
     asked = parser.parse_args()

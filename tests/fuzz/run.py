@@ -7,7 +7,9 @@ from contextlib import ExitStack
 
 import atheris
 
-with atheris.instrument_imports(include=["relay.edge", "relay.smtp", "relay.mail", "relay.errors"]):
+with atheris.instrument_imports(
+    include=["relay.edge", "relay.smtp", "relay.delivery.reports", "relay.mail", "relay.errors", "spf", "dkim"]
+):
     from tests.fuzz.session import Sessions
     from tests.fuzz.targets import PURE
 

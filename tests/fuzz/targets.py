@@ -24,6 +24,7 @@ from relay.errors import Rejected
 from relay.mail import Client
 from relay.smtp.content import stuffed
 from relay.smtp.dialogue import Garbage, Offers, ReplyParser, offers_of
+from tests.fuzz.reports import policy, report, signature
 from tests.unit.edge.test_chunks import mended
 
 Target: TypeAlias = Callable[[bytes], None]
@@ -197,5 +198,8 @@ def proxy_header(octets: bytes) -> None:
 
 PURE: Mapping[str, Target] = {
     target.__name__: target
-    for target in (lines, content, chunks, addresses, parameters, header, received, replies, proxy_header)
+    for target in (
+        *(lines, content, chunks, addresses, parameters, header, received, replies, proxy_header),
+        *(report, policy, signature),
+    )
 }

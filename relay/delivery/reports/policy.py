@@ -7,7 +7,7 @@ it would go to whoever was named. To find out, the policy is asked about address
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import spf
@@ -18,6 +18,10 @@ from relay.networks import plain
 
 NOWHERE = {4: ("0.0.0.1", "255.255.255.254"), 6: ("100::1", "fec0::1")}
 """One of the lower and one of the upper half of all addresses (RFC 6890, RFC 3879): half the world is anybody."""
+
+
+RECORD_LIMIT = 8192
+"""Octets of a policy; every one of its terms may grow with what its macros stand for."""
 
 
 def allows(local: str, domain: str, ip: str, helo: str, hostname: str, lookups: Lookups) -> tuple[bool, str]:
@@ -66,7 +70,14 @@ class _Query(spf.query):  # type: ignore[misc]
             self.void_lookups += 1
             if self.void_lookups > spf.MAX_VOID_LOOKUPS:
                 raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} look-ups found nothing")
-        return [_SHAPES[qtype](record) for record in records]
+        found = [_SHAPES[qtype](record) for record in records]
+        if qtype == "TXT" and any(_too_long(strings) for strings in found):
+            raise spf.PermError("the policy is too long")
+        return found
+
+
+def _too_long(strings: Sequence[bytes]) -> bool:
+    return sum(map(len, strings)) > RECORD_LIMIT and strings[0][:6].lower() == b"v=spf1"
 
 
 _SHAPES: dict[str, Callable[[Any], Any]] = {

@@ -43,6 +43,7 @@ POLICIES = {
     "voids": "v=spf1 a:n1.example a:n2.example a:n3.example ip4:192.0.2.1 -all",
     "person": "v=spf1 exists:%{l}.%{i}.users.person.example -all",
     "needslame": "v=spf1 include:lame.example ip4:192.0.2.1 -all",
+    "long": "v=spf1 ip4:192.0.2.1 " + "a:%{d} " * 1200 + "-all",
     "mail": "v=spf1 -all",
     "testing": "v=spf1 -all",
     "world": "v=spf1 -all",
@@ -116,7 +117,7 @@ async def test_a_policy_that_passes_vouches(voucher: Voucher) -> None:
 @pytest.mark.parametrize(
     "domain",
     [
-        *("soft", "neutral", "none", "nowhere", "twice", "wrong", "odd", "itself", "round", "voids"),
+        *("soft", "neutral", "none", "nowhere", "twice", "wrong", "odd", "itself", "round", "voids", "long"),
         *("anybody", "anybody4", "halves", "exists", "includes", "world"),
     ],
 )

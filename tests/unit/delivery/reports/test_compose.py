@@ -291,7 +291,11 @@ def test_mailman_understands_it() -> None:
 @example(replace(ORIGINAL, sender="ü@x\r\nBcc: y"), [FAILED], b"Subject: \xff\0\r\n" + b"x" * 2000, "r1")
 def test_no_stranger_changes_its_form(original: Original, about: list[About], header: bytes, report_id: str) -> None:
     """Whatever is in addresses, replies, names and headers, a report has its fields, its parts and its lines."""
-    octets = made(original, about, header, report_id)
+    check_form(made(original, about, header, report_id), original, about)
+
+
+def check_form(octets: bytes, original: Original, about: Sequence[About]) -> None:
+    """The form that a report has whatever it says."""
     assert octets.endswith(b"--\r\n")
     assert octets.count(b"\r") == octets.count(b"\n") == octets.count(b"\r\n")
     assert b"\0" not in octets
