@@ -23,7 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from rich.console import Console
 from rich.text import Text
 
-from relay import events
+from relay import events, log
 from relay.app import App
 from relay.appliances import facts, store
 from relay.appliances.facts import Health
@@ -133,8 +133,8 @@ def demo(keep: bool) -> None:
 async def _demo(folder: Path) -> None:
     story, primary = Story(), DemoPrimary()
     (folder / "relay.toml").write_text(SETTINGS, encoding="utf-8")
-    with (folder / "node.log").open("w", encoding="utf-8") as log:
-        events.configure(log)
+    with (folder / "node.log").open("w", encoding="utf-8") as stream:
+        log.configure(stream, events.log_lost)
         await primary.on()
         settings = load(folder / "relay.toml")
         upgrade(settings.node.database)

@@ -58,8 +58,10 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"cli.{cmd_name}")
-        if events := sys.modules.get("relay.events"):
-            events.silence()  # what a command does is said by the command; serve and demo set up a log of their own
+        if "relay.events" in sys.modules:
+            importlib.import_module(
+                "relay.log"
+            ).silence()  # what a command does is said by the command; serve and demo set up a log of their own
         command: click.Command = getattr(module, cmd_name)
         return command
 

@@ -11,7 +11,7 @@ import click
 import uvloop
 
 from cli.context import Operator
-from relay import events
+from relay import events, log
 from relay.app import App
 from relay.errors import RelayError
 
@@ -27,7 +27,7 @@ def serve(operator: Operator) -> None:
 
     The log goes to standard error: for people on a terminal, one JSON object a line otherwise.
     """
-    events.configure()
+    log.configure(lost=events.log_lost)
     gc.set_threshold(*COLLECT_EVERY)
     settings = operator.settings
     sys.exit(uvloop.run(_serve(App(settings, config=operator.config))))

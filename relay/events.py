@@ -1,16 +1,12 @@
 """One function per thing that happens: the log line and the metric together, so that neither is forgotten.
 
-Log lines go to standard error: for people on a terminal, as JSON otherwise; what doesn't print is escaped in both,
-for strangers choose addresses and primaries their replies. Metrics are Prometheus's, on a registry of this program's
-own. Nothing here decides anything, and nothing here may fail its caller.
+Log lines go where relay.log says. Metrics are Prometheus's, on a registry of this program's own. Nothing here decides
+anything, and nothing here may fail its caller.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import MutableMapping, Sequence
-from typing import Any, TextIO, cast
+from collections.abc import Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -25,78 +21,6 @@ registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-class _Unfailing:
-    """A stream that raises nothing where it can't be written to: a full disk, a reader that has gone.
-
-    Mail that is on disk gets its 250 and outcomes are recorded, whether or not the log can say so.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except (OSError, ValueError):
-            _log_failures.inc()
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            _log_failures.inc()
-
-
-def configure(stream: TextIO | None = None) -> None:
-    """Set up the log on ``stream`` (standard error): readable where that is a terminal, else a JSON object a line."""
-    stream = stream or sys.stderr
-    terminal = stream.isatty()
-    renderer: Any = structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else _json_line
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _printable,
-            renderer,
-        ],
-        # Not print(), which writes the line and its end one after the other: two system calls, and others in between.
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(stream))),
-        cache_logger_on_first_use=True,
-    )
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
-def _json_line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    """What structlog's own renderer gives, which makes an encoder anew for each line."""
-    return _encode(event)
-
-
-def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Let no value break its line, move a cursor or turn the direction of writing; a traceback keeps its lines."""
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            lines = value.split("\n") if key == "exception" else [value]
-            event[key] = "\n".join(line if line.isprintable() else _escaped(line) for line in lines)
-    return event
-
-
-def _escaped(text: str) -> str:
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
-
-
-def silence() -> None:
-    """No log at all: for commands that speak to a person themselves."""
-
-    def drop(*_: Any) -> Any:
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[drop])
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -145,6 +69,11 @@ def fault(where: str, error: BaseException) -> None:
     _faults.labels(where).inc()
     where_from = None if isinstance(error, RelayError) else error
     _log.error("fault", where=where, error=f"{type(error).__name__}: {error}", exc_info=where_from)
+
+
+def log_lost() -> None:
+    """A line could not be written: there is nowhere to say so but here."""
+    _log_failures.inc()
 
 
 def loop_delayed(seconds: float) -> None:

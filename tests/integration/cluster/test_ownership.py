@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 VICTIM = """
 import asyncio, sys
-from relay import events
+from relay import log
 from tests.integration.cluster.nodes import running
 async def main():
     said = None
@@ -33,7 +33,7 @@ async def main():
                 said = owned
                 print("owns", said, flush=True)
             await asyncio.sleep(0.01)
-events.configure()
+log.configure()
 asyncio.run(main())
 """
 
