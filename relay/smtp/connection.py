@@ -9,21 +9,24 @@
 What it promises: ``open`` either returns a session ready for mail or raises :class:`Failure`, which says at which
 stage and why; it never leaves a connection behind. A primary whose TLS doesn't work is spoken to in plain text where
 the policy is ``opportunistic``, and not at all where it is ``verify``. Nothing that was said before the handshake
-counts after it (RFC 3207 4.2).
+counts after it (RFC 3207 4.2). Once a session has spoken for one client (XCLIENT) it carries no other's mail without
+saying so first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Self, cast
 
-from relay.mail import NULL_SENDER, Envelope, Recipient, Reply
+from relay.mail import NULL_SENDER, Client, Envelope, Recipient, Reply
 from relay.smtp.content import Content
 from relay.smtp.dial import addresses_of, dial
-from relay.smtp.dialogue import Lines, Offers, command_line, mail_command, offers_of, rcpt_command
+from relay.smtp.dialogue import Extension, Lines, Offers, command_line, mail_command, offers_of, rcpt_command
 from relay.smtp.failure import Failure, Kind, Stage
+from relay.smtp.origin import Origin, xclient_command
 from relay.smtp.pipeline import DEPTH, Pipeline
+from relay.smtp.sending import Chunks
 from relay.smtp.transaction import Result
 from relay.smtp.wire import Timeouts, Wire
 from relay.tls import Policy, client_context
@@ -42,14 +45,17 @@ class Timing(NamedTuple):
 class Connection:
     """A session that has begun. Made by :meth:`open` alone."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, without: Collection[Extension]) -> None:
         self.banner = Reply(220, "", "")
+        self.speaks_for: Client | None = None
+        """Whose session the primary takes this for, if it isn't ours."""
         self.timings: list[Timing] = []
         """Of the replies that began the session: banner, EHLO, and STARTTLS and EHLO again where there was TLS. Those
         to messages are in their results."""
         self.tls_failure: Failure | None = None
         """Why the session is in plain text though the primary offers STARTTLS."""
         self._wire = wire
+        self._without = without
         self._pipeline = Pipeline(wire)
 
     @classmethod
@@ -62,7 +68,9 @@ class Connection:
         addresses: Sequence[str] = (),
         tls: Policy = "opportunistic",
         preamble: bytes = b"",
+        without: Collection[Extension] = (),
         connect_timeout: float = 30.0,
+        greeting_timeout: float | None = None,
         reply_timeout: float = 300.0,
         block_timeout: float = 180.0,
         end_of_data_timeout: float = 600.0,
@@ -70,18 +78,20 @@ class Connection:
         """Begin a session with ``host``, at the first of its ``addresses`` that answers. Raises Failure.
 
         ``preamble`` is said before the banner is waited for, as the PROXY protocol has it.
-        ``host`` names the primary for TLS; without ``addresses`` it has to be an address itself. Timeouts are in
-        seconds, with the defaults of RFC 5321 4.5.3.2: to connect, for each reply, for the content to get on, and for
-        the reply to its end.
+        ``host`` names the primary for TLS; without ``addresses`` it has to be an address itself. ``without``: what is
+        left unused though it may be offered. Timeouts are in seconds, with the defaults of RFC 5321 4.5.3.2: to
+        connect, for the banner and the answers up to the first message (None: as for each reply), for each reply, for
+        the content to get on, and for the reply to its end.
         """
-        timeouts = Timeouts(connect_timeout, reply_timeout, block_timeout, end_of_data_timeout)
+        greeting = reply_timeout if greeting_timeout is None else greeting_timeout
+        timeouts = Timeouts(connect_timeout, reply_timeout, greeting, block_timeout, end_of_data_timeout)
         candidates = addresses_of(host, addresses)
         try:
-            return await cls._begin(host, port, candidates, local_hostname, tls, timeouts, preamble)
+            return await cls._begin(host, port, candidates, local_hostname, tls, without, timeouts, preamble)
         except Failure as failure:
             if tls != "opportunistic" or failure.stage is not Stage.STARTTLS:
                 raise
-            connection = await cls._begin(host, port, candidates, local_hostname, "none", timeouts, preamble)
+            connection = await cls._begin(host, port, candidates, local_hostname, "none", without, timeouts, preamble)
             connection.tls_failure = failure
             return connection
 
@@ -93,11 +103,12 @@ class Connection:
         addresses: Sequence[str],
         local_hostname: str,
         tls: Policy,
+        without: Collection[Extension],
         timeouts: Timeouts,
         preamble: bytes,
     ) -> Self:
         wire = await dial(addresses, port, timeouts.connect, lambda: Wire(timeouts, _Question()))
-        connection = cls(wire)
+        connection = cls(wire, without)
         try:
             wire.send(preamble)
             await connection._greet(host, local_hostname, tls)
@@ -140,7 +151,7 @@ class Connection:
             offers = Offers()
         if not _accepted(lines.reply):
             raise await self._refused(Stage.EHLO, lines.reply)
-        self._pipeline.offers = offers
+        self._pipeline.offers = offers.without(self._without)
 
     async def _refused(self, stage: Stage, reply: Reply) -> Failure:
         """The primary won't have us; it is told goodbye all the same, since some count those who just hang up."""
@@ -151,6 +162,17 @@ class Connection:
     def offers(self) -> Offers:
         """What the primary can do, as it said last."""
         return self._pipeline.offers
+
+    @property
+    def misled(self) -> bool:
+        """The session ended at its first BDAT: CHUNKING is offered, and doesn't work."""
+        failure = self._wire.failure
+        return self._pipeline.chunks is Chunks.ASKED and failure is not None and not failure.answered
+
+    @property
+    def unwelcome(self) -> Reply | None:
+        """The primary's no to XFORWARD, if it has said one."""
+        return self._pipeline.unwelcome
 
     @property
     def usable(self) -> bool:
@@ -181,23 +203,39 @@ class Connection:
         """Wait until fewer than ``depth`` messages are unfinished; the default keeps the connection busy."""
         await self._pipeline.room(depth)
 
-    def submit(self, envelope: Envelope, content: Content, size: int | None = None) -> asyncio.Future[Result]:
+    def submit(
+        self, envelope: Envelope, content: Content, size: int | None = None, origin: Origin | None = None
+    ) -> asyncio.Future[Result]:
         """Send a message when its turn comes; the future has its result, whatever happens to the connection.
 
         ``content`` has its Received line on top, lines end in CRLF, dots aren't stuffed; an iterable of pieces is asked
         for the first when the primary has said 354, and for the next when that is out. Should it raise, the future
         raises the same and the connection is ended, so that half a message is never taken for a whole one.
-        ``size``: octets of the content, if known; bytes know theirs.
+        ``size``: octets of the content, if known; bytes know theirs. ``origin``: where it comes from, for XFORWARD.
 
         To cancel the future withdraws a message that isn't begun; after that it is sent, and the result goes unheard.
         Raises ValueError for an envelope that can't be written in commands (control characters).
         """
-        return self._pipeline.submit(envelope, content, size)
+        return self._pipeline.submit(envelope, content, size, origin if self.speaks_for is None else None)
 
-    async def send(self, envelope: Envelope, content: Content, size: int | None = None) -> Result:
+    async def send(
+        self, envelope: Envelope, content: Content, size: int | None = None, origin: Origin | None = None
+    ) -> Result:
         """:meth:`submit` when there is room, and wait for the result."""
         await self._pipeline.room()
-        return await self._pipeline.submit(envelope, content, size)
+        return await self.submit(envelope, content, size, origin)
+
+    async def speak_for(self, origin: Origin) -> None:
+        """XCLIENT and EHLO: from now on the primary takes this for a session of that client.
+
+        For an idle connection that is offered it. Raises Failure, also where the primary refuses: whose session it is
+        would be open then.
+        """
+        reply = (await self._ask(Stage.XCLIENT, xclient_command(origin, self.offers.xclient))).reply
+        if not _accepted(reply):
+            raise await self._refused(Stage.XCLIENT, reply)
+        self.speaks_for = origin.client
+        await self._ehlo(origin.greeting)
 
     async def ask_recipient(self, address: str) -> tuple[Stage, Reply]:
         """Whether the primary would take mail for ``address`` from the null sender; nothing is sent.

@@ -1,4 +1,5 @@
-"""A message's content on its way out: dots stuffed, and the dot at its end (RFC 5321 4.5.2).
+"""A message's content on its way out: dots stuffed, and the dot at its end (RFC 5321 4.5.2); or in counted chunks, in
+which any octets go as they are (RFC 3030).
 
 Content is bytes in lines that end in CRLF, without a bare CR or LF: the edge has seen to that, and nothing here looks
 again. It is carried as it is otherwise, and given whole or in pieces that may be cut anywhere.
@@ -6,7 +7,7 @@ again. It is carried as it is otherwise, and given whole or in pieces that may b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TypeAlias
 
 Content: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
@@ -19,6 +20,29 @@ def stuffed(content: bytes) -> list[bytes]:
     """The whole of ``content`` as it goes out, dot at the end included, in parts to be written one after the other."""
     stuffing = Stuffing()
     return [stuffing.feed(content), stuffing.end()]
+
+
+def chunk(piece: bytes, *, last: bool) -> tuple[bytes, bytes]:
+    """A piece as BDAT sends it, in parts to be written one after the other."""
+    return b"BDAT %d%b\r\n" % (len(piece), b" LAST" if last else b""), piece
+
+
+def first_line(piece: bytes) -> int:
+    """How many octets the first line has, with its end; all of them where none ends."""
+    return piece.find(b"\r\n") + 2 if b"\r\n" in piece else len(piece)
+
+
+async def pieces(content: Content, size: int) -> AsyncIterator[bytes]:
+    """``content`` in pieces: as they come, or, of bytes, of ``size`` octets."""
+    if isinstance(content, bytes):
+        for begin in range(0, len(content), size):
+            yield content[begin : begin + size]
+    elif isinstance(content, AsyncIterable):
+        async for piece in content:
+            yield piece
+    else:
+        for piece in content:
+            yield piece
 
 
 class Stuffing:

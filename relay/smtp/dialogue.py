@@ -11,7 +11,9 @@ Pure: bytes go in, values come out, and the other way round. Nothing here knows 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple
 
 from relay.mail import Envelope, Recipient, Reply
@@ -97,6 +99,14 @@ def _printable(raw: bytes) -> str:
     return text.strip()
 
 
+class Extension(StrEnum):
+    """What may be left unused though it is offered."""
+
+    CHUNKING = "CHUNKING"
+    XCLIENT = "XCLIENT"
+    XFORWARD = "XFORWARD"
+
+
 @dataclass(frozen=True, slots=True)
 class Offers:
     """What a primary says it can do. ``Offers()`` is what HELO leaves: nothing."""
@@ -113,6 +123,15 @@ class Offers:
     xclient: tuple[str, ...] = ()
     """The attributes that XCLIENT may carry, in upper case; empty: not for us."""
     xforward: tuple[str, ...] = ()
+
+    def without(self, extensions: Container[Extension]) -> Offers:
+        """The same, but for those."""
+        return replace(
+            self,
+            chunking=self.chunking and Extension.CHUNKING not in extensions,
+            xclient=() if Extension.XCLIENT in extensions else self.xclient,
+            xforward=() if Extension.XFORWARD in extensions else self.xforward,
+        )
 
 
 def offers_of(lines: tuple[str, ...]) -> Offers:

@@ -1,12 +1,13 @@
-"""One message's dialogue, from MAIL to the reply to its dot: what is said, what the replies mean, what came of it.
+"""One message's dialogue, from MAIL to the reply to its end: what is said, what the replies mean, what came of it.
 
 Pure: replies go in, the next step comes out, in the end a :class:`Result`. It makes no difference here whether the
-commands are sent one by one or all at once; RFC 2920 3.1 says what follows from either.
+commands are sent one by one or all at once; RFC 2920 3.1 says what follows from either. Where the primary offers
+CHUNKING (RFC 3030) there is no DATA: content follows the recipients, once one of them has been accepted.
 
-What it promises: a recipient counts as delivered only by a 2xx to the dot of its own message. A reply that can't be
-one to its command (2xx to DATA, 3xx to anything else) means that replies and commands are out of step, and raises
-:class:`Failure` before anything is concluded from it. Once the dot is sent and no reply has come, the outcome
-is unknown.
+What it promises: a recipient counts as delivered only by a 2xx to the end of its own message (the dot, or BDAT LAST). A
+reply that can't be one to its command (2xx to DATA, 3xx to anything else, 2xx to the end of a message of which a part
+was refused) means that replies and commands are out of step, and raises :class:`Failure` before anything is concluded
+from it. Once all is sent and no reply to the end has come, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Answer:
     recipient: Recipient
     reply: Reply
     stage: Stage
-    """What the reply answers: MAIL, RCPT, DATA or END_OF_DATA; without one, what was waited for."""
+    """What the reply answers: MAIL, RCPT, DATA, BDAT or END_OF_DATA; without one, what was waited for."""
     local: bool = False
     """The reply is ours: the primary never gave one."""
     unknown: bool = False
@@ -56,8 +57,10 @@ class Step(Enum):
 
     WAIT = "more replies are due"
     COMMAND = "send the next command"
-    CONTENT = "send the content, and the dot"
+    CONTENT = "send the content, and its end"
     EMPTY = "send the dot alone: nobody is there to take it, and 354 was said all the same"
+    MORE = "a part of the content was taken: go on with it"
+    STOP = "there is a result, and no more of the content is to be sent"
     DONE = "there is a result"
     ABORT = "there is a result, and the connection is of no more use"
 
@@ -66,28 +69,38 @@ _NO_REPLY = Reply(451, "4.5.0", "no reply")
 
 
 class Transaction:
-    """The dialogue of one message. Raises ValueError for an envelope that can't be written in commands."""
+    """The dialogue of one message. Raises ValueError for an envelope that can't be written in commands.
 
-    def __init__(self, envelope: Envelope, offers: Offers, size: int | None) -> None:
+    ``introduction``: what is said before MAIL of where the message comes from (XFORWARD); a refusal of that is heard
+    and changes nothing.
+    """
+
+    def __init__(self, envelope: Envelope, offers: Offers, size: int | None, introduction: bytes = b"") -> None:
         self.envelope = envelope
+        self.chunked = offers.chunking
+        """Whether content goes by BDAT."""
         self.commands = (
+            *([(Stage.XFORWARD, introduction)] if introduction else []),
             (Stage.MAIL, mail_command(envelope, offers, size)),
             *((Stage.RCPT, rcpt_command(recipient, offers)) for recipient in envelope.recipients),
-            (Stage.DATA, b"DATA\r\n"),
+            *([] if self.chunked else [(Stage.DATA, b"DATA\r\n")]),
         )
         self.stage = Stage.MAIL
         self.heard = False
-        """Whether the primary has answered anything yet."""
-        self.open = False
-        """Whether the primary has a transaction open, which RSET must end before the next MAIL."""
-        self.dot_sent = False
-        """Whether the whole content has gone out, its dot included."""
+        """Whether the primary has answered MAIL yet."""
+        self.open = bool(introduction)
+        """Whether the primary has something open, which RSET must end before the next message."""
+        self.unwelcome: Reply | None = None
+        """The primary's no to the introduction."""
+        self.all_sent = False
+        """Whether the whole content has gone out, its end included."""
         self._sent = 0
         self._replies = 0
         self._mail: Reply | None = None
         self._recipients: list[Reply] = []
         self._final = _NO_REPLY
         self._empty = False
+        self._stopped = False  # a part of the content was refused
 
     def next_commands(self, count: int | None = None) -> Sequence[tuple[Stage, bytes]]:
         """The next ``count`` commands to send; None: all that are left."""
@@ -98,11 +111,13 @@ class Transaction:
     def replied(self, stage: Stage, reply: Reply) -> Step:
         """Take the next reply. Raises Failure where it can't be one to what was asked."""
         self.stage = stage
-        self.heard = True
+        self.heard = self.heard or stage is not Stage.XFORWARD
         go_ahead = 300 <= reply.code < 400
         if reply.positive and (go_ahead if stage is not Stage.DATA else not go_ahead):
             raise Failure(stage, Kind.PROTOCOL, f"out of step: {reply} is no reply to {stage}")
         match stage:
+            case Stage.XFORWARD:
+                self.unwelcome = None if reply.positive else reply
             case Stage.MAIL if reply.positive:
                 self.open = True
             case Stage.MAIL:
@@ -120,17 +135,27 @@ class Transaction:
             case Stage.CONTENT:
                 self._final = reply
                 return Step.ABORT
+            case Stage.BDAT if self._stopped:
+                return Step.WAIT  # it had gone out before the refusal was heard (RFC 3030 section 2)
+            case Stage.BDAT if reply.positive:
+                return Step.MORE
+            case Stage.BDAT:
+                self._final, self._stopped = reply, True
+                return Step.WAIT if self.all_sent else Step.STOP
             case Stage.END_OF_DATA:
+                if self._stopped and reply.positive:
+                    raise Failure(stage, Kind.PROTOCOL, f"out of step: {reply} after {self._final} to a part of it")
                 self.open = False
-                self._final = reply
+                self._final = self._final if self._stopped else reply
                 return Step.DONE
         self._replies += 1
         if self._replies < self._sent:
             return Step.WAIT
-        only_data_left = self._sent == len(self.commands) - 1
-        if self._mail is not None or (only_data_left and not self._accepted):
+        if self._mail is None and self._replies < len(self.commands) - (not self.chunked):
+            return Step.COMMAND
+        if not self._accepted:
             return Step.DONE
-        return Step.COMMAND
+        return Step.CONTENT if self.chunked else Step.COMMAND
 
     def result(self, seconds: Sequence[float]) -> Result:
         """What came of it, after the last step. ``seconds``: how long the replies took."""
@@ -139,11 +164,11 @@ class Transaction:
     def lost(self, failure: Failure, seconds: Sequence[float], *, head: bool, untried: bool) -> Result:
         """What came of it, the connection having failed. ``head``: it was this message's reply that was waited for."""
         if head:
-            self.stage = failure.stage
+            self.stage = Stage.MAIL if failure.stage is Stage.XFORWARD else failure.stage
         if head and failure.reply is not None:
             answers = self._answers(failure.reply, local=False)
         else:
-            text = f"{failure.text}; the outcome is unknown" if self.dot_sent else failure.text
+            text = f"{failure.text}; the outcome is unknown" if self.all_sent else failure.text
             enhanced = "4.5.0" if failure.kind is Kind.PROTOCOL else "4.4.2"
             answers = self._answers(Reply(451, enhanced, text), local=True)
         return Result(answers, tuple(seconds), failure, untried)
@@ -156,7 +181,7 @@ class Transaction:
         """``final`` is for those whom neither MAIL nor their own RCPT has refused."""
         if self._mail is not None:
             return tuple(Answer(recipient, self._mail, Stage.MAIL) for recipient in self.envelope.recipients)
-        unknown = local and self.dot_sent
+        unknown = local and self.all_sent
         replies = iter(self._recipients)
         answers = []
         for recipient in self.envelope.recipients:

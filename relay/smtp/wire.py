@@ -38,13 +38,17 @@ class Timeouts:
     connect: float = 30.0
     reply: float = 300.0
     """For each reply that has no time of its own here."""
+    greeting: float = 300.0
+    """For the replies with which a session begins, if that is less."""
     block: float = 180.0
-    """How long the content may stand still while it is sent."""
+    """How long the content may stand still while it is sent, and the reply to a part of it may take."""
     end_of_data: float = 600.0
 
     def of(self, stage: Stage) -> float:
         match stage:
-            case Stage.CONTENT:
+            case Stage.BANNER | Stage.EHLO | Stage.STARTTLS | Stage.XCLIENT:
+                return min(self.greeting, self.reply)
+            case Stage.CONTENT | Stage.BDAT:
                 return self.block
             case Stage.END_OF_DATA:
                 return self.end_of_data
@@ -55,7 +59,7 @@ class Timeouts:
 
     @property
     def shortest(self) -> float:
-        return min(self.reply, self.block, self.end_of_data, QUIT_TIMEOUT)
+        return min(self.reply, self.greeting, self.block, self.end_of_data, QUIT_TIMEOUT)
 
 
 class Owner(Protocol):
@@ -81,6 +85,8 @@ class Wire(asyncio.Protocol):
         """Called once, after the owners, when the connection has ended."""
         self.unasked = False
         """Something has come in that nobody asked for: begin nothing, the connection is about to end."""
+        self.between: Stage | None = None
+        """What goes on while no reply is due; None: nothing does."""
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
         self._parser = ReplyParser()
@@ -173,7 +179,7 @@ class Wire(asyncio.Protocol):
         for lines in heard[:due]:
             self._take(lines, now)
         if self.unasked:
-            stage = self._expected[0][0] if self._expected else Stage.MAIL
+            stage = self._expected[0][0] if self._expected else self.between or Stage.MAIL
             self._fail_by(heard[due] if len(heard) > due else None, stage)
 
     def _take(self, lines: Lines | Garbage, now: float) -> None:
@@ -226,13 +232,14 @@ class Wire(asyncio.Protocol):
             self._timer = self._loop.call_later(min(left, self._timeouts.shortest), self._tick)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.fail(closed(self._expected[0][0] if self._expected else None))
+        self.fail(closed(self._expected[0][0] if self._expected else self.between))
         self.resume_writing()
 
     def close(self) -> None:
         """End the connection; whoever waits for a reply hears that we did."""
-        stage = self._expected[0][0] if self._expected else Stage.QUIT
-        self._end(Failure(stage, Kind.CLOSED, "we closed the connection"), at_once=bool(self._expected))
+        stage = self._expected[0][0] if self._expected else self.between
+        closing = Failure(stage or Stage.QUIT, Kind.CLOSED, "we closed the connection")
+        self._end(closing, at_once=stage is not None)
 
     def fail(self, failure: Failure) -> None:
         """End the connection, because of ``failure``."""
@@ -264,7 +271,7 @@ class Wire(asyncio.Protocol):
         """Go on encrypted. Raises Failure; the connection is of no more use then."""
         if self.failure is not None:  # something came along behind the 220 (RFC 3207 4.2)
             raise Failure(Stage.STARTTLS, Kind.TLS, f"instead of a TLS handshake {self.failure}")
-        timeout = min(self._timeouts.reply, TLS_TIMEOUT)
+        timeout = min(self._timeouts.of(Stage.STARTTLS), TLS_TIMEOUT)
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=timeout

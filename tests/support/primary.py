@@ -25,12 +25,18 @@ or async) that returns one:
     primary.on_rcpt      = lambda address: Reply(550, "5.1.1", "Nobody") if address.startswith("x") else None
     primary.on_data      = lambda recipients: DROP
     primary.on_content   = lambda taken: Reply(452, "4.3.1", "Disk full")   # the answer to the dot
+    primary.on_bdat      = Reply(502, "5.5.1", "What?")   # to "BDAT …" before its octets, which it takes for commands
+    primary.on_chunk     = lambda chunk: Reply(452, "4.3.1", "Disk full")  # the answer to one that isn't the last
+    primary.on_xforward  = lambda said: Reply(501, "5.5.4", "Syntax")
+    primary.on_xclient   = lambda said: Reply(550, "5.7.0", "Not you")
     primary.on_quit      = HANG
     primary.on_content   = DROP           # the message is kept (``answered`` is False), then the connection is cut
 
 What it does besides answering:
 
     primary.offers       the lines of its EHLO reply: without "PIPELINING" early commands are noted in ``violations``
+                         add "CHUNKING", "XFORWARD NAME ADDR …", "XCLIENT NAME ADDR …" and it does that too
+    primary.xclient_once XCLIENT is no longer offered to who has used it, as Postfix has it
     primary.tls          an ssl.SSLContext (see tests/support/certificates.py): STARTTLS is offered
     primary.breaks_tls   says 220 to STARTTLS and then talks nonsense
     primary.delay        seconds before each reply
@@ -66,6 +72,7 @@ class ScriptedPrimary:
         self.byte_by_byte = False
         self.drop_content_after: int | None = None
         self.data_anyway = False
+        self.xclient_once = False
 
         self.on_banner: Script = None
         self.on_helo: Script = None
@@ -74,6 +81,10 @@ class ScriptedPrimary:
         self.on_rcpt: Script = None
         self.on_data: Script = None
         self.on_content: Script = None
+        self.on_bdat: Script = None
+        self.on_chunk: Script = None
+        self.on_xforward: Script = None
+        self.on_xclient: Script = None
         self.on_quit: Script = None
 
         self.messages: list[Taken] = []
@@ -97,6 +108,9 @@ class ScriptedPrimary:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def offers_keyword(self, keyword: str) -> bool:
+        return any(line.split()[0] == keyword for line in self.offers)
 
     @property
     def open_connections(self) -> int:

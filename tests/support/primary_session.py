@@ -37,8 +37,9 @@ Script: TypeAlias = Answer | Callable[..., Answer | Awaitable[Answer]]
 class Taken:
     """A message that has reached the primary as a whole.
 
-    ``content`` is what stood between 354 and the dot, unstuffed, its last CRLF included. ``recipients`` are the
-    accepted ones alone, ``rcpt_parameters`` theirs. Parameters are as written, names in upper case: {"SIZE": "4096"}.
+    ``content`` is what stood between 354 and the dot, unstuffed, its last CRLF included, or in the chunks.
+    ``recipients`` are the accepted ones alone, ``rcpt_parameters`` theirs. Parameters are as written, names in upper
+    case: {"SIZE": "4096"}.
     """
 
     sender: str
@@ -50,6 +51,10 @@ class Taken:
     tls: bool
     connection: int
     """The ordinal number of the connection that brought it, from 1."""
+    chunks: tuple[int, ...]
+    """The octets of each BDAT; empty where it came by DATA."""
+    said_client: dict[str, str]
+    """What XFORWARD and XCLIENT have said of the original client, decoded, by upper-case name."""
     answered: bool
     """False where the answer to the dot was HANG or DROP: the client can't know that it was taken."""
 
@@ -72,12 +77,16 @@ class Session:
         self.buffer = bytearray()
         self.helo = ""
         self.encrypted = False
+        self.impersonated: dict[str, str] = {}
         self.forget()
 
     def forget(self) -> None:
         self.sender: str | None = None
         self.mail_parameters: dict[str, str] = {}
         self.recipients: list[tuple[str, dict[str, str]]] = []
+        self.forwarded: dict[str, str] = {}
+        self.chunks: list[bytes] | None = None
+        self.discards = False
 
     async def run(self) -> None:
         try:
@@ -92,8 +101,10 @@ class Session:
         primary.commands.append(line)
         verb, _, rest = line.partition(" ")
         verb = verb.upper()
-        last_of_group = verb in {"EHLO", "HELO", "DATA", "STARTTLS", "QUIT", "NOOP"}
-        if self.buffer and (last_of_group or "PIPELINING" not in primary.offers):
+        last_of_group = verb in {"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT", "QUIT", "NOOP"}
+        if verb == "BDAT":
+            pass  # its octets come behind it
+        elif self.buffer and (last_of_group or "PIPELINING" not in primary.offers):
             primary.violations.append(f"ahead of the reply to {line!r}: {bytes(self.buffer[:40])!r}")
         match verb:
             case "EHLO" | "HELO":
@@ -120,6 +131,20 @@ class Session:
                     self.recipients.append((match["address"], _parameters(match["parameters"])))
             case "DATA":
                 await self.data()
+            case "BDAT" if primary.offers_keyword("CHUNKING"):
+                await self.bdat(rest)
+            case "XFORWARD" if primary.offers_keyword("XFORWARD"):
+                said = _parameters(rest)
+                if self.sender is not None:
+                    await self.send(b"503 5.5.1 In a transaction\r\n")
+                elif await self.answer(primary.on_xforward, said, usual=b"250 2.0.0 Ok\r\n"):
+                    self.forwarded |= _decoded(said)
+            case "XCLIENT" if self.may_impersonate():
+                said = _parameters(rest)
+                if await self.answer(primary.on_xclient, said, usual=b"220 primary.test ESMTP\r\n"):
+                    self.impersonated |= _decoded(said)
+                    self.helo = ""
+                    self.forget()
             case "RSET":
                 self.forget()
                 await self.send(b"250 2.0.0 Ok\r\n")
@@ -139,7 +164,11 @@ class Session:
         addresses = tuple(address for address, _ in self.recipients)
         if not await self.answer(primary.on_data, addresses, usual=b"354 Go ahead\r\n"):
             return
-        content = await self.content()
+        await self.conclude(await self.content())
+
+    async def conclude(self, content: bytes) -> None:
+        """Keep the message, or don't, and answer its end."""
+        primary = self.primary
         answer = await _ask(primary.on_content, self.taken(content, answered=True))
         if answer is None and not self.recipients:
             answer = Reply(554, "5.5.1", "No valid recipients")
@@ -149,6 +178,50 @@ class Session:
             primary.refused.append(self.taken(content, answered=True))
         self.forget()
         await self.answer(answer, usual=b"250 2.0.0 Taken\r\n")
+
+    async def bdat(self, argument: str) -> None:
+        """One chunk, and its reply; after a refused one all others are discarded until LAST or RSET."""
+        primary = self.primary
+        size, _, last = argument.partition(" ")
+        begun = self.chunks is not None
+        answer = await _ask(primary.on_bdat, argument)
+        if isinstance(answer, Fault) or (isinstance(answer, Reply) and not answer.positive):
+            await self.answer(answer, usual=b"")  # what follows is read as commands, by a server that doesn't know BDAT
+            return
+        chunk = await self.octets(int(size))
+        if self.sender is None or not self.recipients or self.discards:
+            self.discards = not last
+            await self.send(b"503 5.5.1 Discarded\r\n" if begun else b"554 5.5.1 No valid recipients\r\n")
+            if last:
+                self.forget()
+            return
+        self.chunks = [*(self.chunks or ()), chunk]
+        if last:
+            content = b"".join(self.chunks)
+            if len({content.count(b"\r\n"), content.count(b"\r"), content.count(b"\n")}) > 1:
+                primary.violations.append("a bare CR or LF in content")
+            await self.conclude(content)
+        elif not await self.answer(primary.on_chunk, chunk, usual=b"250 2.0.0 Ok\r\n"):
+            self.discards = True
+
+    async def octets(self, size: int) -> bytes:
+        """What BDAT has announced."""
+        limit = self.primary.drop_content_after
+        before = sum(map(len, self.chunks or ()))
+        while True:
+            if limit is not None and before + min(len(self.buffer), size) > limit:
+                self.transport.abort()
+                raise EndOfSession
+            if len(self.buffer) >= size:
+                break
+            await self.more()
+        octets = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return octets
+
+    def may_impersonate(self) -> bool:
+        """As Postfix has it: whoever has become somebody else may do only what that one may."""
+        return self.primary.offers_keyword("XCLIENT") and not (self.primary.xclient_once and self.impersonated)
 
     async def content(self) -> bytes:
         """Everything up to the dot; the first line may be it (an empty message)."""
@@ -179,6 +252,8 @@ class Session:
             rcpt_parameters=tuple(parameters for _, parameters in self.recipients),
             helo=self.helo,
             tls=self.encrypted,
+            chunks=tuple(map(len, self.chunks or ())),
+            said_client=self.impersonated | self.forwarded,
             connection=self.number,
             answered=answered,
         )
@@ -186,7 +261,8 @@ class Session:
     def greeting(self, verb: str) -> bytes:
         if verb == "HELO":
             return b"250 primary.test\r\n"
-        lines = ["primary.test", *self.primary.offers]
+        offers = [line for line in self.primary.offers if line.split()[0] != "XCLIENT" or self.may_impersonate()]
+        lines = ["primary.test", *offers]
         if (self.primary.tls or self.primary.breaks_tls) and not self.encrypted:
             lines.append("STARTTLS")
         return b"".join(
@@ -259,6 +335,11 @@ async def _ask(script: Script, *about: Any) -> Answer:
     if inspect.isawaitable(answer):
         return await answer
     return answer
+
+
+def _decoded(said: dict[str, str]) -> dict[str, str]:
+    """xtext (RFC 3461 section 4) as what it stands for."""
+    return {name: re.sub(r"\+([0-9A-F]{2})", lambda two: chr(int(two[1], 16)), value) for name, value in said.items()}
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
 from relay.mail import Envelope, Recipient
 from relay.smtp.connection import Connection
+from relay.smtp.dialogue import Extension
 from relay.tls import Policy
 from tests.support.primary import ScriptedPrimary
 
@@ -29,7 +30,9 @@ async def connect(
     primary: ScriptedPrimary | int,
     *,
     tls: Policy = "none",
+    without: Collection[Extension] = (),
     connect_timeout: float = PATIENCE,
+    greeting_timeout: float | None = None,
     reply_timeout: float = PATIENCE,
     block_timeout: float = PATIENCE,
     end_of_data_timeout: float = PATIENCE,
@@ -40,7 +43,9 @@ async def connect(
         primary if isinstance(primary, int) else primary.port,
         local_hostname="relay.test",
         tls=tls,
+        without=without,
         connect_timeout=connect_timeout,
+        greeting_timeout=greeting_timeout,
         reply_timeout=reply_timeout,
         block_timeout=block_timeout,
         end_of_data_timeout=end_of_data_timeout,

@@ -18,11 +18,11 @@ NO = Reply(550, "5.7.1", "No")
 LATER = Reply(450, "4.2.1", "Later")
 
 
-async def three(connection: Connection, *middle: str) -> list[Result]:
-    """Three messages in a row; the second is to ``middle``."""
-    recipients = [("1@d.example",), middle, ("3@d.example",)]
+async def three(connection: Connection, *middle: str, content: bytes = letter("2")) -> list[Result]:
+    """Three messages in a row; the second is ``content`` to ``middle``."""
+    messages = [(("1@d.example",), letter("1")), (middle, content), (("3@d.example",), letter("3"))]
     return await asyncio.gather(
-        *(connection.send(envelope(*to, sender=f"{n}@b.example"), letter(str(n))) for n, to in enumerate(recipients, 1))
+        *(connection.send(envelope(*to, sender=f"{n}@b.example"), what) for n, (to, what) in enumerate(messages, 1))
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from relay.mail import Recipient, Reply
 from relay.smtp.failure import Stage
-from relay.smtp.pipeline import DEPTH, PIECE
+from relay.smtp.pipeline import DEPTH
+from relay.smtp.sending import PIECE
 from tests.integration.smtp.sessions import envelope, letter, raw_server, session
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually

@@ -103,7 +103,7 @@ def play(transaction: Transaction, dialogue: str) -> list[str]:
     for line in dialogue.split(", "):
         stage, reply = told(line)
         if stage is Stage.END_OF_DATA and steps[-1] == "content":
-            transaction.dot_sent = True
+            transaction.all_sent = True
         step = transaction.replied(stage, reply)
         if step is Step.COMMAND:
             assert [sent for sent, _ in transaction.next_commands(1)] != []
@@ -216,7 +216,7 @@ def test_the_outcome_is_unknown_once_the_dot_is_out() -> None:
     transaction = Transaction(ENVELOPE, Offers(), None)
     transaction.next_commands()
     play(transaction, "MAIL 250, RCPT 250, RCPT 550, DATA 354")
-    transaction.dot_sent = True
+    transaction.all_sent = True
     first, second = transaction.lost(CLOSED, [], head=True, untried=False).answers
     assert (first.unknown, first.local, first.stage, first.reply.temporary) == (True, True, Stage.END_OF_DATA, True)
     assert "unknown" in first.reply.text
@@ -228,7 +228,7 @@ def test_a_421_to_the_dot_is_an_answer() -> None:
     transaction = Transaction(ENVELOPE, Offers(), None)
     transaction.next_commands()
     play(transaction, "MAIL 250, RCPT 250, RCPT 250, DATA 354")
-    transaction.dot_sent = True
+    transaction.all_sent = True
     failure = Failure(Stage.END_OF_DATA, Kind.CLOSED, "421", Reply(421, "4.3.2", "bye"))
     for answer in transaction.lost(failure, [], head=True, untried=False).answers:
         assert (answer.reply, answer.local, answer.unknown) == (failure.reply, False, False)
