@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ import dns.exception
 import dns.name
 import dns.nameserver
 import dns.resolver
+import dns.reversename
 
 from relay.clock import Clock
 from relay.errors import LookupFailed, SettingsError
@@ -30,6 +32,9 @@ KEPT = 50_000
 """Answers kept at most."""
 
 Kind = TypeVar("Kind", bound=dns.resolver.BaseResolver)
+
+
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,6 +100,20 @@ class Resolver:
         """
         records, life = await self._query(name, "A")
         return [record.address for record in records], life
+
+    async def client_names(self, ip: str) -> tuple[str, str]:
+        """The name of a client that its address leads to and that leads back to it, as servers prove one; and the name
+        that its address leads to, proven or not. Empty where there is none.
+
+        Not kept here, for the same reason. Raises LookupFailed.
+        """
+        records, _ = await self._query(dns.reversename.from_address(ip).to_text(), "PTR")
+        name = records[0].target.to_text().rstrip(".").lower() if records else ""
+        if not _HOST.fullmatch(name):
+            return "", ""
+        records, _ = await self._query(name, "AAAA" if ":" in ip else "A")
+        addresses = {ipaddress.ip_address(record.address) for record in records}
+        return name if ipaddress.ip_address(ip) in addresses else "", name
 
     async def _ask(self, name: str, kind: str, stale: float) -> list[Any]:
         now = self._clock.monotonic()

@@ -231,6 +231,11 @@ def connection_failed(appliance: str, primary: str, reason: str) -> None:
     _log.warning("connection failed", appliance=appliance, primary=primary, reason=reason)
 
 
+def extension_left_unused(appliance: str, primary: str, extension: str, reason: str) -> None:
+    """A primary offers what it can't do; its mail goes without that for a while."""
+    _log.warning("extension left unused", appliance=appliance, primary=primary, extension=extension, reason=reason)
+
+
 def breaker_tripped(appliance: str, reason: str) -> None:
     _log.warning("breaker tripped, the drain stops", appliance=appliance, reason=reason)
 

@@ -173,11 +173,13 @@ class Support(Section):
 
 
 class Delivery(Section):
-    """How mail is handed back."""
+    """How mail is handed back. ``client``: whether a primary that wants to know is told the original client of each
+    message; auto: so that it judges the client itself (XCLIENT), or for its log (XFORWARD), as it offers."""
 
     max_connections: int = Field(default=20, ge=1, le=1000)
     ramp: bool = True
     tls: Literal["opportunistic", "verify", "none"] = "opportunistic"
+    client: Literal["auto", "xforward", "none"] = "auto"
 
 
 class Dns(Section):

@@ -68,6 +68,10 @@ class Endpoints:
         """IP addresses of a primary; the last known ones where the DNS gives no answer. Raises LookupFailed."""
         return await self._resolver.addresses(primary.host, stale=STALE)
 
+    async def client_names(self, ip: str) -> tuple[str, str]:
+        """See :meth:`relay.dns.Resolver.client_names`."""
+        return await self._resolver.client_names(ip)
+
 
 class Us:
     """The names and addresses by which the DNS may mean this cluster. Raises SettingsError when made of nonsense."""

@@ -2,32 +2,51 @@
 
 Opens it, hands over what it is given, several messages deep, and says QUIT when there has been nothing for a few
 seconds or nothing may be begun any more. Each parcel it is given is answered, put back, or given up, exactly once.
+
+Where the primary wants to judge original clients (XCLIENT) each session speaks for one at a time; a message of another
+one waits until it may, or, where a session may say it only once (Postfix), gets a session of its own. A no to that, or
+to BDAT where CHUNKING is offered, costs a new session and never a message.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import Collection
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from relay import events
 from relay.appliances.model import Primary
 from relay.delivery.contents import Contents
+from relay.delivery.flaws import Flaws
 from relay.delivery.memory import Portion
 from relay.delivery.poison import InFlight
 from relay.delivery.route import Destination
 from relay.errors import DatabaseError, LookupFailed, NotFound
-from relay.mail import Envelope, Recipient
+from relay.mail import Client, Envelope, Recipient
 from relay.queue.content import PIECE, UPLOAD_ABOVE
 from relay.queue.model import Outgoing
 from relay.settings import Settings
 from relay.smtp.connection import Connection
+from relay.smtp.dialogue import Extension
 from relay.smtp.failure import Failure, Kind, Stage
+from relay.smtp.origin import TEMPUNAVAIL, Origin
 from relay.smtp.transaction import Result
 
 EVERYBODY = ("localhost", "localhost.localdomain")
 """Names that tell nobody from another: a machine whose own name isn't set up has no better one."""
 OUR_LINE = 768
 """Octets that our Received line adds at most: to SIZE, and to what is held in memory."""
+
+_UNSAID = {
+    "auto": (),
+    "xforward": (Extension.XCLIENT,),
+    "none": (Extension.XCLIENT, Extension.XFORWARD),
+}
+"""What ``[delivery] client`` leaves unused."""
+
+_Who: TypeAlias = tuple[str, str, str]
 
 
 class Work(Protocol):
@@ -65,6 +84,7 @@ class Courier:
         contents: Contents,
         portion: Portion,
         in_flight: InFlight,
+        flaws: Flaws,
     ) -> None:
         self.slot = slot
         self.era = era
@@ -83,25 +103,89 @@ class Courier:
         self._contents = contents
         self._portion = portion
         self._in_flight = in_flight
+        self._flaws = flaws
         self._connection: Connection | None = None
+        self._kept: Outgoing | None = None  # for the next session
+        self._refused: set[_Who] = set()  # clients whom the primary wouldn't take a session for
 
     async def run(self) -> None:
-        """Until there is nothing to do. Raises Failure where the connection couldn't be had, or broke."""
-        connection = await open_connection(self._destination, self.primary, self._settings)
+        """Until there is nothing to do. Raises Failure where a connection couldn't be had, or broke."""
+        try:
+            while await self._session():
+                pass
+        finally:
+            if self._kept is not None:
+                self._work.put_back(self._kept)
+
+    async def _session(self) -> bool:
+        """One session; True: begin another one at once."""
+        left_unused = self._flaws.of(self.primary)
+        connection = await open_connection(self._destination, self.primary, self._settings, left_unused)
         self._connection = connection
-        self.timings = tuple(timing.seconds for timing in connection.timings)
+        self.timings += tuple(timing.seconds for timing in connection.timings)
         try:
             while connection.usable:
                 await connection.room()
-                parcel = await self._work.next(self)
+                parcel, self._kept = self._kept or await self._work.next(self), None
                 if parcel is None:
                     break
+                self._kept = parcel
+                if not await self._introduced(connection, parcel):
+                    break
+                self._kept = None
                 await self._hand_over(connection, parcel)
-            if connection.failure is not None:
-                raise connection.failure
+            if (refusal := connection.unwelcome) is not None:
+                self._leave_unused(Extension.XFORWARD, str(refusal))
+            if (failure := connection.failure) is not None and not self._explained(connection, failure):
+                raise failure
             await connection.quit()
+            return self._work.may_begin() and (self._kept is not None or failure is not None)
         finally:
+            self._connection = None
             connection.close()
+
+    def _explained(self, connection: Connection, failure: Failure) -> bool:
+        """Whether it has ended because of what we shouldn't have used, and that is all there is to it."""
+        if connection.misled:
+            self._leave_unused(Extension.CHUNKING, str(failure))
+            return failure.kind is Kind.PROTOCOL
+        return self._kept is not None and failure.stage is Stage.QUIT
+
+    def _leave_unused(self, extension: Extension, reason: str) -> None:
+        if self._flaws.failed(self.primary, extension):
+            events.extension_left_unused(self._destination.name, str(self.primary), extension, reason)
+
+    async def _introduced(self, connection: Connection, parcel: Outgoing) -> bool:
+        """Whether the session may carry the parcel: it is ours, or its client's. False: another session may."""
+        who = _who(parcel.client)
+        spoken_for = _who(connection.speaks_for) if connection.speaks_for else None
+        if spoken_for == who or (spoken_for is None and (who in self._refused or not connection.offers.xclient)):
+            return True
+        if who in self._refused or not connection.offers.xclient:
+            return False
+        await connection.room(1)
+        try:
+            await connection.speak_for(await self._origin(connection, parcel))
+        except Failure as failure:
+            if not failure.answered:
+                raise
+            self._refused.add(who)
+            self._leave_unused(Extension.XCLIENT, str(failure))
+            return False
+        self._flaws.worked(self.primary, Extension.XCLIENT)
+        return True
+
+    async def _origin(self, connection: Connection, parcel: Outgoing) -> Origin:
+        """For XCLIENT: with the names that the DNS has for the client, as servers look them up for who connects."""
+        # One session carries what came through several ports; the one of the first message says nothing of the others.
+        origin = Origin(dataclasses.replace(parcel.client, port=0), str(parcel.id))
+        if not {"NAME", "REVERSE_NAME"}.intersection(connection.offers.xclient):
+            return origin
+        try:
+            name, reverse_name = await self._destination.client_names(origin.client.ip)
+        except LookupFailed:
+            name = reverse_name = TEMPUNAVAIL
+        return dataclasses.replace(origin, name=name, reverse_name=reverse_name)
 
     @property
     def connected(self) -> bool:
@@ -125,9 +209,12 @@ class Courier:
                 return
             self._in_flight.add(parcel.id)
             future = connection.submit(
-                self._envelope(parcel), content, len(content) if isinstance(content, bytes) else size
+                self._envelope(parcel),
+                content,
+                len(content) if isinstance(content, bytes) else size,
+                Origin(parcel.client, str(parcel.id)),
             )
-            future.add_done_callback(partial(self._done, parcel, weight))
+            future.add_done_callback(partial(self._done, parcel, weight, connection.speaks_for is not None))
             submitted = True
         except NotFound:
             self._work.gone(parcel)
@@ -141,7 +228,7 @@ class Courier:
                 self._portion.give_back(weight)
                 self._in_flight.discard(parcel.id)
 
-    def _done(self, parcel: Outgoing, weight: int, future: asyncio.Future[Result]) -> None:
+    def _done(self, parcel: Outgoing, weight: int, as_client: bool, future: asyncio.Future[Result]) -> None:
         self._portion.give_back(weight)
         self._in_flight.discard(parcel.id)
         error = future.exception()
@@ -154,7 +241,7 @@ class Courier:
         else:
             self.lost += result.failure is not None and any(answer.local for answer in result.answers)
             self.answered += not all(answer.local for answer in result.answers)
-            self._work.answered(self, parcel, result)
+            self._work.answered(self, parcel, dataclasses.replace(result, as_client=as_client) if as_client else result)
 
     def _envelope(self, parcel: Outgoing) -> Envelope:
         address = self._destination.address
@@ -168,15 +255,33 @@ class Courier:
         )
 
 
-async def open_connection(destination: Destination, primary: Primary, settings: Settings) -> Connection:
-    """A session with a primary. Raises Failure, also where it turns out to be ourselves (RFC 5321 section 6.3)."""
+def _who(client: Client) -> _Who:
+    """What tells clients apart for who judges them."""
+    return client.ip, client.helo, client.protocol
+
+
+async def open_connection(
+    destination: Destination, primary: Primary, settings: Settings, left_unused: Collection[Extension] = ()
+) -> Connection:
+    """A session with a primary. Raises Failure, also where it turns out to be ourselves (RFC 5321 section 6.3).
+
+    A host that is silent for longer than probes would wait (``[watch]``) is taken for one that is down: another may be
+    there to take the mail now.
+    """
     hostname = settings.node.hostname
     try:
         addresses = await destination.addresses(primary)
     except LookupFailed as error:
         raise Failure(Stage.CONNECT, Kind.DNS, str(error)) from error
     connection = await Connection.open(
-        primary.host, primary.port, local_hostname=hostname, addresses=addresses, tls=settings.delivery.tls
+        primary.host,
+        primary.port,
+        local_hostname=hostname,
+        addresses=addresses,
+        tls=settings.delivery.tls,
+        without={*left_unused, *_UNSAID[settings.delivery.client]},
+        connect_timeout=settings.watch.connect_timeout,
+        greeting_timeout=settings.watch.reply_timeout,
     )
     ours, theirs = (name.lower().rstrip(".") for name in (hostname, connection.banner.text.split(" ", 1)[0]))
     if ours == theirs and ours not in EVERYBODY:

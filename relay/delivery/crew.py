@@ -110,6 +110,7 @@ class Crew:
                 self._contents,
                 self._portion,
                 self._means.in_flight,
+                self._means.flaws,
             )
             task = asyncio.create_task(courier.run())
             self._couriers[task] = courier

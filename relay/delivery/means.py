@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relay.appliances.evidence import Evidence
 from relay.clock import Clock
 from relay.db import Database
+from relay.delivery.flaws import Flaws
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
 from relay.mail import Reply
@@ -19,7 +20,7 @@ from relay.settings import Settings
 class Means:
     """``settings`` may be replaced, and hold for connections opened from then on. ``owns``: whether work for an
     appliance may be begun. ``breakdowns``: of this program, by number of message. ``heard``: told what a primary in its
-    right mind answered to RCPT for an address."""
+    right mind answered to RCPT for an address. ``flaws``: what primaries offer and can't do."""
 
     settings: Settings
     db: Database
@@ -31,3 +32,4 @@ class Means:
     breakdowns: dict[int, int]
     memory: Memory
     heard: Callable[[str, Reply], None]
+    flaws: Flaws

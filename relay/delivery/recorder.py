@@ -31,6 +31,8 @@ SENDERS = 3
 """So many senders refused at MAIL, and none taken in between: it is us who are refused."""
 _TAKEN = Reply(250, "2.1.5", "Ok")
 """What RCPT was answered where something later was refused."""
+ADDRESS_STATUS = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10")
+"""RFC 3463 3.2, RFC 7505: of the recipient's address, whoever sends."""
 GATHERED = 200
 """Messages recorded at once."""
 
@@ -141,9 +143,10 @@ class Recorder:
             if answer.stage is not Stage.MAIL:
                 self._refused_senders.clear()
                 said = answer.reply if answer.stage is Stage.RCPT else _TAKEN
-                if self._guard is not None and not (provisional and said.permanent):
+                about_him = _about_the_recipient(answer, result)
+                if self._guard is not None and about_him and not (provisional and said.permanent):
                     self._heard(recipient.address, said)
-                if recipient.attempts or not answer.reply.temporary:  # greylisting defers the first attempt
+                if (recipient.attempts and about_him) or not answer.reply.temporary:  # greylisting defers the first
                     evidence.note_recipient(appliance_id, answer.reply.temporary, now)
             elif answer.reply.permanent:
                 self._refused_senders.add(parcel.sender)
@@ -187,19 +190,25 @@ class Recorder:
             events.fault("delivery", error)
 
 
+def _about_the_recipient(answer: Answer, result: Result) -> bool:
+    """Whether the answer says something of him: to RCPT, a no to the original client may be about that client."""
+    return not result.as_client or answer.stage is not Stage.RCPT or answer.reply.enhanced in ADDRESS_STATUS
+
+
 def _at_rcpt(batch: Sequence[Answered]) -> tuple[list[str], int, list[str]]:
     """Who was accepted, how many were put off, and who was refused, at RCPT."""
     accepted: list[str] = []
     refused: list[str] = []
     deferred = 0
     for answered in batch:
-        answers: Sequence[Answer] = answered.result.answers if answered.result else ()
-        for answer in answers:
+        if answered.result is None:
+            continue
+        for answer in answered.result.answers:
             if answer.local or answer.stage is Stage.MAIL:
                 continue
             if answer.stage is not Stage.RCPT:
                 accepted.append(answer.recipient.address)
-            elif answer.reply.permanent:
+            elif answer.reply.permanent and _about_the_recipient(answer, answered.result):
                 refused.append(answer.recipient.address)
             else:
                 deferred += 1

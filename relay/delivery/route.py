@@ -64,6 +64,10 @@ class Destination:
         """IP addresses of a host. Raises LookupFailed."""
         return await self._endpoints.addresses(primary)
 
+    async def client_names(self, ip: str) -> tuple[str, str]:
+        """What a client at that address is called: proven, and as the DNS alone says. Raises LookupFailed."""
+        return await self._endpoints.client_names(ip)
+
     def address(self, recipient: Due) -> str:
         """RCPT: as it came, for the envelope is not ours to change."""
         return recipient.address

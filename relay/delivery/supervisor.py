@@ -24,6 +24,7 @@ from relay.db import Database
 from relay.delivery import drains, poison
 from relay.delivery.breaker import WINDOW
 from relay.delivery.drain import TICK, Drain, Progress
+from relay.delivery.flaws import Flaws
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
 from relay.delivery.memory import Memory
@@ -73,7 +74,8 @@ class Delivery:
         self._settling = settling
         self._endpoints = endpoints
         self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
-        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard)
+        flaws = Flaws(clock)
+        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard, flaws)
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
         self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
         self._guards: dict[int, Guard] = {}

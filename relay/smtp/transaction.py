@@ -50,6 +50,8 @@ class Result:
     """What ended the connection, if that is why the dialogue ended."""
     untried: bool = False
     """The connection ended before the primary had turned to this message. Nothing counts against it: send it again."""
+    as_client: bool = False
+    """The primary took the session for the original client's: what it refuses may be that client's mail alone."""
 
 
 class Step(Enum):

@@ -12,6 +12,7 @@ from itertools import count, product
 from pathlib import Path
 
 import dkim
+import pytest
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -32,7 +33,7 @@ ATOMS = [
     *(b"Subject: x\r\n", b"Received: from a by b; c\r\n", b"Message-ID: <a@b>\r\n", b" folded\r\n", b"QUIT\r\n"),
 ]
 OCTETS = st.lists(st.sampled_from(ATOMS), max_size=20).map(b"".join) | st.binary(max_size=2000)
-RECEIVED = re.compile(rb"Received: from [^\r\n]*(?:\r\n\t[^\r\n]*)*\r\n")
+RECEIVED = re.compile(rb"Received: from [^\r\n]*(?:\r\n\t[^\r\n]*)*?\+0000\r\n")
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Message:
             return [envelope + b"DATA\r\n", by_data.stuffed(self.octets) + b"\r\n.\r\n"]
         return [envelope + by_bdat.chunks(self.octets, self.cuts)]
 
-    def arrives(self) -> bytes:
-        """What is below our Received line at a primary that takes mail by DATA, which ends the last line."""
+    def arrives(self, *, chunking: bool) -> bytes:
+        """What is below our Received line at a primary that takes mail by BDAT; or by DATA, which ends the last line."""
         if self.cuts is None:
             return by_data.mended(by_data.stuffed(self.octets))
         content = by_bdat.mended(self.octets)
-        return content if content[-2:] in (b"\r\n", b"") else content + b"\r\n"
+        return content if chunking or content[-2:] in (b"\r\n", b"") else content + b"\r\n"
 
 
 @dataclass
@@ -88,11 +89,12 @@ class Way:
 
 
 @contextmanager
-def way(folder: Path) -> Iterator[tuple[asyncio.Runner, Way]]:
+def way(folder: Path, *, chunking: bool) -> Iterator[tuple[asyncio.Runner, Way]]:
     """It is open until the block is left; the runner is for what is to be done on it."""
 
     async def begin() -> Way:
         primary = await stack.enter_async_context(ScriptedPrimary())
+        primary.offers += ["CHUNKING"] if chunking else []
         node = await stack.enter_async_context(running(folder))
         await node.relayctl("domain", "add", "gold.example", "--primary", primary.address)
         await node.until("gold.example", health="up")
@@ -117,11 +119,12 @@ def below_ours(content: bytes) -> bytes:
     return content[line.end() :]
 
 
-def test_any_octets_come_home(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunking", [False, True], ids=["by DATA", "by BDAT"])
+def test_any_octets_come_home(chunking: bool, tmp_path: Path) -> None:
     """Whatever a client says is at the primary below our Received line, bare newlines mended and nothing else."""
-    with way(tmp_path) as (runner, journey):
+    with way(tmp_path, chunking=chunking) as (runner, journey):
 
-        @settings(max_examples=120, deadline=None)
+        @settings(max_examples=80, deadline=None)
         @given(st.lists(st.builds(Message, OCTETS, st.none() | st.lists(st.integers(0, 3000), max_size=3)), max_size=6))
         @example(
             [Message(b"x: y\r\n\r\n" + b"\r\n.\0\xff" * 300_000), Message(b"x: y\r\n\r\n" + b"z" * 2_000_000, [7])]
@@ -129,12 +132,15 @@ def test_any_octets_come_home(tmp_path: Path) -> None:
         @example([Message(b""), Message(b"", []), Message(b"no end", []), Message(b".", []), Message(b".")])
         def carried(messages: list[Message]) -> None:
             arrived = runner.run(journey.carry(messages))
-            assert [below_ours(content) for content in arrived] == [message.arrives() for message in messages]
+            assert [below_ours(content) for content in arrived] == [
+                message.arrives(chunking=chunking) for message in messages
+            ]
 
         carried()
 
 
-def test_signatures_still_verify(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunking", [False, True], ids=["by DATA", "by BDAT"])
+def test_signatures_still_verify(chunking: bool, tmp_path: Path) -> None:
     """DKIM by either algorithm and either canonicalisation, of letters that are hard to carry, by DATA and by BDAT."""
     rsa, ed25519 = generate_private_key(65537, 2048), Ed25519PrivateKey.generate()
     pem = rsa.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
@@ -158,9 +164,9 @@ def test_signatures_still_verify(tmp_path: Path) -> None:
     messages = [
         Message(content.removesuffix(b"\r\n"), None if number % 3 else [100]) for number, content in enumerate(letters)
     ]
-    with way(tmp_path) as (runner, journey):
+    with way(tmp_path, chunking=chunking) as (runner, journey):
         arrived = runner.run(journey.carry(messages))
     for content, message in zip(arrived, messages, strict=True):
-        assert below_ours(content) == message.arrives()
+        assert below_ours(content) == message.arrives(chunking=chunking)
         assert dkim.verify(content, dnsfunc=found)
         assert not dkim.verify(content.replace(b"letter", b"litter"), dnsfunc=found)
