@@ -212,7 +212,7 @@ class Crew:
         if courier.answered and not courier.lost and not failure.answered:
             return  # closed while it was idle, or with a message that it hadn't turned to: servers do that
         if not courier.answered:
-            self._hops.failed(courier.primary)
+            self._hops.failed(courier.primary, silent=failure.kind is Kind.TIMEOUT)
         if failure.kind is Kind.LOCAL:
             events.fault("delivery", failure)
             return

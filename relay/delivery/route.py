@@ -149,10 +149,15 @@ class Hops:
         """Whether a connection to ``primary`` may carry the parcel."""
         return primary in self._of(parcel.recipients[0].domain)
 
-    def failed(self, primary: Primary) -> None:
-        """It couldn't be used: let it rest."""
+    def failed(self, primary: Primary, *, silent: bool = False) -> None:
+        """It couldn't be used: let it rest. ``silent``: only time told; where there is another host, none is lost to
+        this one for a while."""
         times = self._failures.get(primary, 0)
         self._failures[primary] = times + 1
+        if silent and any(
+            primary in hosts and len(hosts) > 1 for hosts in (self._destination.fixed, *self._routes.values())
+        ):
+            times = len(RESTS) - 1
         self._rests[primary] = self._clock.monotonic() + RESTS[min(times, len(RESTS) - 1)]
 
     def worked(self, primary: Primary) -> None:

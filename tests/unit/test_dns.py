@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import dns.reversename
 import pytest
 
 from relay.clock import Clock
@@ -102,6 +103,40 @@ async def test_an_old_answer_serves_only_who_asks_for_it() -> None:
         now[0] = 90000.0
         with pytest.raises(LookupFailed):
             await resolver.mx("acme.test", stale=86400.0)
+
+
+REVERSE = {
+    "1.2.0.192.in-addr.arpa PTR": ["Mail.Proven.test.", "other.test."],
+    "mail.proven.test A": ["192.0.2.7", "192.0.2.1"],
+    "2.2.0.192.in-addr.arpa PTR": ["mail.claimed.test."],
+    "mail.claimed.test A": ["192.0.2.99"],
+    "3.2.0.192.in-addr.arpa PTR": ["gone.test."],
+    "4.2.0.192.in-addr.arpa PTR": ["under_score.odd\\032name.test."],
+}
+CLIENTS = {
+    "192.0.2.1": ("mail.proven.test", "mail.proven.test"),
+    "192.0.2.2": ("", "mail.claimed.test"),
+    "192.0.2.3": ("", "gone.test"),
+    "192.0.2.4": ("", ""),
+    "192.0.2.5": ("", ""),
+}
+
+
+@pytest.mark.parametrize(("ip", "names"), CLIENTS.items())
+async def test_a_client_s_name_has_to_lead_back_to_it(ip: str, names: tuple[str, str]) -> None:
+    """What the DNS calls an address is its name only if it has that address; what is no host name is none."""
+    async with DnsStub(REVERSE) as stub:
+        assert await resolver_for(stub).client_names(ip) == names
+
+
+async def test_a_client_s_name_by_ipv6() -> None:
+    """The same for IPv6, however the address is written."""
+    pointer = dns.reversename.from_address("2001:db8::1").to_text(omit_final_dot=True)
+    async with DnsStub({f"{pointer} PTR": ["six.test."], "six.test AAAA": ["2001:db8:0:0::1"]}) as stub:
+        assert await resolver_for(stub).client_names("2001:db8::1") == ("six.test", "six.test")
+        stub.servfail = {"six.test"}
+        with pytest.raises(LookupFailed):
+            await resolver_for(stub).client_names("2001:db8::1")
 
 
 def test_a_resolver_that_is_no_address_is_refused() -> None:

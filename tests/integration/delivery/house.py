@@ -28,11 +28,12 @@ from relay.queue.operators import Listed
 from relay.queue.queue import Queue
 from relay.queue.states import Reason, State
 from relay.settings import Delivery as DeliverySettings
-from relay.settings import Dns, Node, Settings
+from relay.settings import Dns, Node, Settings, Watch
 from tests.support.database import make_database
 from tests.support.primary import ScriptedPrimary
 
 DOMAIN = "acme.example"
+CLIENT = Client("192.0.2.1", 4321, "sender.example")
 RECEIVED = b"Received: from sender.example by relay.test; Mon, 23 Nov 2026 17:30:00 +0000\r\n"
 
 
@@ -50,8 +51,9 @@ class ShiftedClock(Clock):
 class House:
     """Everything that delivery needs. ``appliance``: of the domain acme.example, with the test's primaries."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, resolver: str) -> None:
         self.db = db
+        self._resolver = Resolver(Dns(resolvers=[resolver], timeout=0.5))
         self.settings = settings
         self.clock = ShiftedClock()
         self.directory = Directory(db)
@@ -77,7 +79,7 @@ class House:
             self.queue,
             self.pulse,
             self.evidence,
-            Endpoints(Resolver(Dns(resolvers=["127.0.0.1:1"], timeout=0.5)), self.settings.node),
+            Endpoints(self._resolver, self.settings.node),
             self.clock,
             self.owns,
             self.wake,
@@ -144,12 +146,13 @@ class House:
         content: bytes = b"Subject: hello\r\n\r\nHello.\r\n",
         sender: str = "sender@sender.example",
         message_id: str = "",
+        client: Client = CLIENT,
     ) -> int:
         """A message for mailboxes of acme.example is in the queue; its number."""
         addresses = tuple(Recipient(f"{name}@{DOMAIN}") for name in recipients or ("someone",))
         domain = self.directory.domain(DOMAIN)
         assert domain is not None
-        return await self._accept(domain, addresses, content, sender, message_id)
+        return await self._accept(domain, addresses, content, sender, message_id, client)
 
     async def accept_postmaster(self, content: bytes) -> int:
         """The same for the relay's own postmaster."""
@@ -159,11 +162,17 @@ class House:
         return await self._accept(ours, (Recipient("postmaster@relay.test"),), content, "sender@sender.example", "")
 
     async def _accept(
-        self, domain: Domain, recipients: tuple[Recipient, ...], content: bytes, sender: str, message_id: str
+        self,
+        domain: Domain,
+        recipients: tuple[Recipient, ...],
+        content: bytes,
+        sender: str,
+        message_id: str,
+        client: Client = CLIENT,
     ) -> int:
         incoming = Incoming(
             envelope=Envelope(sender, recipients),
-            client=Client("192.0.2.1", 4321, "sender.example"),
+            client=client,
             received_at=self.clock.now(),
             received=RECEIVED,
             content=content,
@@ -197,14 +206,18 @@ async def house(
     health: Health = Health.DOWN,
     postmaster: str = "",
     hostname: str = "relay.test",
+    resolver: str = "127.0.0.1:1",
+    silence: float = 30.0,
     **delivery: object,
 ) -> AsyncIterator[House]:
-    """A house whose delivery runs until the block is left."""
+    """A house whose delivery runs until the block is left. ``resolver``: a name server, by default none that is there.
+    ``silence``: seconds that a banner is waited for. ``delivery``: its settings."""
     settings = Settings(
         node=Node(name="test", hostname=hostname, postmaster=postmaster),
         delivery=DeliverySettings.model_validate(delivery),
+        watch=Watch(reply_timeout=silence),
     )
-    made = House(make_database(folder), settings)
+    made = House(make_database(folder), settings, resolver)
     await made.start(primaries, health)
     try:
         yield made

@@ -51,7 +51,7 @@ class Message:
         return [envelope + by_bdat.chunks(self.octets, self.cuts)]
 
     def arrives(self, *, chunking: bool) -> bytes:
-        """What is below our Received line at a primary that takes mail by BDAT; or by DATA, which ends the last line."""
+        """What is below our Received line at a primary that takes mail by BDAT, or by DATA: that ends a line."""
         if self.cuts is None:
             return by_data.mended(by_data.stuffed(self.octets))
         content = by_bdat.mended(self.octets)

@@ -83,6 +83,32 @@ ONE_BY_ONE = {
     "DATA refused": ("MAIL 250 command, RCPT 250 command, RCPT 250 command, DATA 451 done", "451 DATA, 451 DATA"),
 }
 
+# The same where content goes by BDAT, with all commands sent at once.
+CHUNKED = {
+    "taken by both": (
+        "MAIL 250 wait, RCPT 250 wait, RCPT 251 content, BDAT 250 more, END_OF_DATA 250 done",
+        "250 END_OF_DATA, 250 END_OF_DATA",
+    ),
+    "one refused": (
+        "MAIL 250 wait, RCPT 550 wait, RCPT 250 content, END_OF_DATA 250 done",
+        "550 RCPT, 250 END_OF_DATA",
+    ),
+    "all refused": ("MAIL 250 wait, RCPT 550 wait, RCPT 450 done", "550 RCPT, 450 RCPT"),
+    "MAIL refused": ("MAIL 451 wait, RCPT 503 wait, RCPT 503 done", "451 MAIL, 451 MAIL"),
+    "a part refused": (
+        "MAIL 250 wait, RCPT 250 wait, RCPT 550 content, BDAT 250 more, BDAT 552 stop",
+        "552 BDAT, 550 RCPT",
+    ),
+    "a part refused, and those behind it": (
+        "MAIL 250 wait, RCPT 250 wait, RCPT 550 content, BDAT 452 stop, BDAT 503 wait, BDAT 250 wait",
+        "452 BDAT, 550 RCPT",
+    ),
+    "refused at the end": (
+        "MAIL 250 wait, RCPT 250 wait, RCPT 550 content, END_OF_DATA 554 done",
+        "554 END_OF_DATA, 550 RCPT",
+    ),
+}
+
 OUT_OF_STEP = [
     "MAIL 354",
     "MAIL 250, RCPT 354",
@@ -125,6 +151,60 @@ def test_one_by_one(dialogue: str, answers: str) -> None:
     transaction = Transaction(ENVELOPE, Offers(), None)
     assert [stage.name for stage, _ in transaction.next_commands(1)] == ["MAIL"]
     check(transaction, dialogue, answers)
+
+
+@pytest.mark.parametrize(("dialogue", "answers"), CHUNKED.values(), ids=CHUNKED.keys())
+def test_chunked(dialogue: str, answers: str) -> None:
+    """With BDAT there is no DATA: content follows the recipients, and the first refusal of a part decides."""
+    transaction = Transaction(ENVELOPE, Offers(chunking=True), None)
+    assert [stage.name for stage, _ in transaction.next_commands()] == ["MAIL", "RCPT", "RCPT"]
+    steps = [line.split()[2] for line in dialogue.split(", ")]
+    assert play(transaction, dialogue) == steps
+    heard = [f"{answer.reply.code} {answer.stage.name}" for answer in transaction.result([]).answers]
+    assert heard == answers.split(", ")
+
+
+def test_chunked_one_by_one() -> None:
+    """Without PIPELINING each command waits for its reply, and the content for that to the last recipient."""
+    transaction = Transaction(ENVELOPE, Offers(chunking=True), None)
+    transaction.next_commands(1)
+    assert play(transaction, "MAIL 250, RCPT 550, RCPT 250") == ["command", "command", "content"]
+
+
+def test_a_yes_to_the_end_after_a_refused_part_is_out_of_step() -> None:
+    """What was refused in part can't be taken whole: the outcome is unknown."""
+    transaction = Transaction(ENVELOPE, Offers(chunking=True), None)
+    transaction.next_commands()
+    play(transaction, "MAIL 250, RCPT 250, RCPT 250")
+    transaction.all_sent = True
+    assert play(transaction, "BDAT 552") == ["wait"]
+    with pytest.raises(Failure) as caught:
+        transaction.replied(*told("END_OF_DATA 250"))
+    for answer in transaction.lost(caught.value, [], head=True, untried=False).answers:
+        assert (answer.unknown, answer.local, answer.delivered) == (True, True, False)
+
+
+@pytest.mark.parametrize("code", [250, 451, 501, 550])
+def test_an_introduction_costs_nothing(code: int) -> None:
+    """Whatever XFORWARD is answered the message goes on; RSET at the latest makes the primary forget it."""
+    transaction = Transaction(ENVELOPE, Offers(), None, b"XFORWARD ADDR=192.0.2.1\r\n")
+    assert [stage.name for stage, _ in transaction.next_commands()][:2] == ["XFORWARD", "MAIL"]
+    dialogue = f"XFORWARD {code} wait, MAIL 550 wait, RCPT 503 wait, RCPT 503 wait, DATA 503 done"
+    assert play(transaction, dialogue) == [line.split()[2] for line in dialogue.split(", ")]
+    assert (transaction.unwelcome is None) is (code == 250)
+    assert [answer.reply.code for answer in transaction.result([]).answers] == [550, 550]
+    assert transaction.open
+
+
+def test_a_connection_lost_at_the_introduction_has_not_turned_to_the_message() -> None:
+    """What breaks at XFORWARD counts as broken before MAIL."""
+    transaction = Transaction(ENVELOPE, Offers(), None, b"XFORWARD ADDR=192.0.2.1\r\n")
+    transaction.next_commands()
+    play(transaction, "XFORWARD 250")
+    assert not transaction.heard
+    failure = Failure(Stage.XFORWARD, Kind.CLOSED, "421", Reply(421, "4.3.2", "bye"))
+    answers = transaction.lost(failure, [], head=True, untried=True).answers
+    assert [(answer.reply.code, answer.stage) for answer in answers] == [(421, Stage.MAIL)] * 2
 
 
 def check(transaction: Transaction, dialogue: str, answers: str) -> None:
