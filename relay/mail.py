@@ -78,6 +78,10 @@ class Client:
     helo: str
     protocol: str = "ESMTP"
 
+    @property
+    def ipv6(self) -> bool:
+        return ":" in self.ip
+
 
 def domain_of(address: str) -> str:
     """The domain of an address, normalised as :func:`normalise_domain` does; empty where there is none."""

@@ -107,6 +107,7 @@ class Courier:
         self._connection: Connection | None = None
         self._kept: Outgoing | None = None  # for the next session
         self._refused: set[_Who] = set()  # clients whom the primary wouldn't take a session for
+        self._ipv4_alone = False  # nor for any by IPv6
 
     async def run(self) -> None:
         """Until there is nothing to do. Raises Failure where a connection couldn't be had, or broke."""
@@ -159,18 +160,21 @@ class Courier:
         """Whether the session may carry the parcel: it is ours, or its client's. False: another session may."""
         who = _who(parcel.client)
         spoken_for = _who(connection.speaks_for) if connection.speaks_for else None
-        if spoken_for == who or (spoken_for is None and (who in self._refused or not connection.offers.xclient)):
+        refused = who in self._refused or (self._ipv4_alone and parcel.client.ipv6)
+        if spoken_for == who or (spoken_for is None and (refused or not connection.offers.xclient)):
             return True
-        if who in self._refused or not connection.offers.xclient:
+        if refused or not connection.offers.xclient:
             return False
         await connection.room(1)
         try:
             await connection.speak_for(await self._origin(connection, parcel))
         except Failure as failure:
-            if not failure.answered:
+            if failure.reply is None:
                 raise
             self._refused.add(who)
-            self._leave_unused(Extension.XCLIENT, str(failure))
+            if failure.reply.code != 501:  # which is about this client: his address, in a Postfix without IPv6
+                self._leave_unused(Extension.XCLIENT, str(failure))
+            self._ipv4_alone |= failure.reply.code == 501 and parcel.client.ipv6
             return False
         self._flaws.worked(self.primary, Extension.XCLIENT)
         return True

@@ -51,7 +51,7 @@ class Origin:
     @property
     def greeting(self) -> str:
         """What to say in EHLO in its stead."""
-        return self.helo or f"[{'IPv6:' if ':' in self.client.ip else ''}{self.client.ip}]"
+        return self.helo or f"[{'IPv6:' if self.client.ipv6 else ''}{self.client.ip}]"
 
 
 def xforward_command(origin: Origin | None, offered: Sequence[str]) -> bytes:
@@ -77,7 +77,7 @@ def xclient_command(origin: Origin, offered: Sequence[str]) -> bytes:
 def _known(origin: Origin) -> dict[str, str]:
     client = origin.client
     return {
-        "ADDR": f"IPV6:{client.ip}" if ":" in client.ip else client.ip,
+        "ADDR": f"IPV6:{client.ip}" if client.ipv6 else client.ip,
         "PORT": str(client.port or ""),
         "NAME": origin.name,
         "REVERSE_NAME": origin.reverse_name,

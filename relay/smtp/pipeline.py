@@ -53,6 +53,7 @@ class Pipeline:
         """Whether the primary, which offers BDAT, has understood one on this connection."""
         self.unwelcome: Reply | None = None
         """The primary's no to XFORWARD, which isn't said any more then."""
+        self._ipv4_alone = False  # a Postfix that doesn't use IPv6 knows no such addresses
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Sending] = deque()
         self._open: Sending | None = None  # whose commands or content are still going out
@@ -78,8 +79,10 @@ class Pipeline:
         if reply is not None:
             future.set_result(refused_here(envelope, reply))
             return future
+        if self._ipv4_alone and origin is not None and origin.client.ipv6:
+            origin = None
         introduction = xforward_command(origin, self.offers.xforward)
-        sending = Sending(self, Transaction(envelope, self.offers, size, introduction), content, future)
+        sending = Sending(self, Transaction(envelope, self.offers, size, introduction), content, origin, future)
         self.unfinished += 1
         if self.wire.failure is not None:
             sending.lost(self.wire.failure, head=False)
@@ -107,10 +110,13 @@ class Pipeline:
             self._open = None
             self._advance()
 
-    def not_welcome(self, reply: Reply) -> None:
-        """The primary won't hear of original clients; servers count errors."""
-        self.unwelcome = reply
-        self.offers = self.offers.without({Extension.XFORWARD})
+    def not_welcome(self, origin: Origin, reply: Reply) -> None:
+        """The primary won't hear of original clients, or not of that one; servers count errors."""
+        if reply.code != 501:
+            self.unwelcome = reply
+            self.offers = self.offers.without({Extension.XFORWARD})
+        elif origin.client.ipv6:
+            self._ipv4_alone = True
 
     def count_down(self) -> None:
         """A message has its result."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from relay.smtp.content import EMPTY, Content, Stuffing, chunk, first_line, pieces, stuffed
 from relay.smtp.dialogue import Lines
 from relay.smtp.failure import Failure, Kind, Stage
+from relay.smtp.origin import Origin
 from relay.smtp.transaction import Result, Step, Transaction
 
 if TYPE_CHECKING:
@@ -42,16 +43,25 @@ class Chunks(Enum):
 class Sending:
     """Made by the pipeline alone. ``future``: the message's result."""
 
-    __slots__ = ("_answer", "_content", "_done", "_first", "_pipeline", "_seconds", "_transaction", "_wire", "future")
+    __slots__ = (
+        *("_answer", "_content", "_done", "_first", "_origin", "_pipeline", "_seconds", "_transaction", "_wire"),
+        "future",
+    )
 
     def __init__(
-        self, pipeline: Pipeline, transaction: Transaction, content: Content, future: asyncio.Future[Result]
+        self,
+        pipeline: Pipeline,
+        transaction: Transaction,
+        content: Content,
+        origin: Origin | None,
+        future: asyncio.Future[Result],
     ) -> None:
         self.future = future
         self._pipeline = pipeline
         self._wire = pipeline.wire
         self._transaction = transaction
         self._content = content
+        self._origin = origin
         self._first = False
         self._done = False
         self._seconds: list[float] = []
@@ -82,8 +92,8 @@ class Sending:
         elif self._pipeline.chunks is Chunks.ASKED and reply.code in NOT_UNDERSTOOD:
             raise Failure(stage, Kind.PROTOCOL, f"CHUNKING is offered, and BDAT isn't understood: {reply}")
         step = self._transaction.replied(stage, reply)
-        if stage is Stage.XFORWARD and not reply.positive:
-            self._pipeline.not_welcome(reply)
+        if stage is Stage.XFORWARD and not reply.positive and self._origin is not None:
+            self._pipeline.not_welcome(self._origin, reply)
         match step:
             case Step.COMMAND:
                 self._command(1)

@@ -92,8 +92,6 @@ class Transaction:
         """Whether the primary has answered MAIL yet."""
         self.open = bool(introduction)
         """Whether the primary has something open, which RSET must end before the next message."""
-        self.unwelcome: Reply | None = None
-        """The primary's no to the introduction."""
         self.all_sent = False
         """Whether the whole content has gone out, its end included."""
         self._sent = 0
@@ -119,7 +117,7 @@ class Transaction:
             raise Failure(stage, Kind.PROTOCOL, f"out of step: {reply} is no reply to {stage}")
         match stage:
             case Stage.XFORWARD:
-                self.unwelcome = None if reply.positive else reply
+                pass  # it changes nothing for the message
             case Stage.MAIL if reply.positive:
                 self.open = True
             case Stage.MAIL:

@@ -86,7 +86,7 @@ class House:
             heard=lambda address, reply: self.heard.append((address.partition("@")[0], reply.code)),
         )
 
-    async def start(self, primaries: Sequence[ScriptedPrimary], health: Health) -> None:
+    async def start(self, primaries: Sequence[ScriptedPrimary | Primary], health: Health) -> None:
         def furnish() -> Appliance:
             with self.db.write() as connection:
                 hosts = tuple(Primary(primary.host, primary.port) for primary in primaries)
@@ -147,38 +147,33 @@ class House:
         sender: str = "sender@sender.example",
         message_id: str = "",
         client: Client = CLIENT,
+        notify: str | None = None,
+        envid: str | None = None,
     ) -> int:
         """A message for mailboxes of acme.example is in the queue; its number."""
-        addresses = tuple(Recipient(f"{name}@{DOMAIN}") for name in recipients or ("someone",))
+        addresses = tuple(Recipient(f"{name}@{DOMAIN}", notify) for name in recipients or ("someone",))
         domain = self.directory.domain(DOMAIN)
         assert domain is not None
-        return await self._accept(domain, addresses, content, sender, message_id, client)
+        return await self._accept(domain, Envelope(sender, addresses, envid=envid), content, message_id, client)
 
     async def accept_postmaster(self, content: bytes) -> int:
         """The same for the relay's own postmaster."""
         domain = self.directory.domain(DOMAIN)
         assert domain is not None
         ours = Domain(0, "relay.test", POSTMASTER, domain.recipients, domain.when_up, 86400, 0, None, 0.0)
-        return await self._accept(ours, (Recipient("postmaster@relay.test"),), content, "sender@sender.example", "")
+        envelope = Envelope("sender@sender.example", (Recipient("postmaster@relay.test"),))
+        return await self._accept(ours, envelope, content, "", CLIENT)
 
-    async def _accept(
-        self,
-        domain: Domain,
-        recipients: tuple[Recipient, ...],
-        content: bytes,
-        sender: str,
-        message_id: str,
-        client: Client = CLIENT,
-    ) -> int:
+    async def _accept(self, domain: Domain, envelope: Envelope, content: bytes, message_id: str, client: Client) -> int:
         incoming = Incoming(
-            envelope=Envelope(sender, recipients),
+            envelope=envelope,
             client=client,
             received_at=self.clock.now(),
             received=RECEIVED,
             content=content,
             size=len(content),
             message_id=message_id,
-            routes=((domain, recipients),),
+            routes=((domain, envelope.recipients),),
         )
         (number,) = await self.queue.accept(incoming)
         return number
@@ -202,7 +197,7 @@ class House:
 @asynccontextmanager
 async def house(
     folder: Path,
-    *primaries: ScriptedPrimary,
+    *primaries: ScriptedPrimary | Primary,
     health: Health = Health.DOWN,
     postmaster: str = "",
     hostname: str = "relay.test",
