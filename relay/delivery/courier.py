@@ -147,7 +147,7 @@ class Courier:
 
     def _explained(self, connection: Connection, failure: Failure) -> bool:
         """Whether it has ended because of what we shouldn't have used, and that is all there is to it."""
-        if connection.misled:
+        if connection.misled and self._work.may_begin():  # else it may be us who have cut it off
             self._leave_unused(Extension.CHUNKING, str(failure))
             return failure.kind is Kind.PROTOCOL
         return self._kept is not None and failure.stage is Stage.QUIT

@@ -230,8 +230,7 @@ async def test_replies_of_ten_megabytes(stage: str, shape: str, tmp_path: Path) 
 
 
 async def test_a_silent_host_is_left_for_the_next(tmp_path: Path) -> None:
-    """A host that accepts and says nothing holds a delivery as long as a probe would wait; then the next host gets the
-    mail, and the silent one is left alone while there is that one."""
+    """A host that accepts and says nothing holds a delivery as long as a probe would wait; then the next gets all."""
     async with ScriptedPrimary() as silent, ScriptedPrimary() as second:
         silent.on_banner = HANG
         async with house(tmp_path, silent, second, health=Health.UP, silence=0.5, max_connections=4) as home:

@@ -9,6 +9,7 @@ from pathlib import Path
 from relay import events
 from relay.appliances.model import Primary
 from relay.appliances.mx import Endpoints
+from relay.clock import Clock
 from relay.delivery.route import Destination, Hops
 from relay.dns import Resolver
 from relay.mail import Reply
@@ -154,6 +155,28 @@ async def test_each_domain_of_an_appliance_by_mx_has_hosts_of_its_own(tmp_path: 
         parcels = hops.split(mixed)
         assert [(parcel.id, len(parcel.recipients)) for parcel in parcels] == [(number, 1), (number, 1)]
         assert [hops.serves(third, parcel) for parcel in parcels] == [False, True]
+
+
+async def test_a_silent_host_rests_longer_where_there_is_another(tmp_path: Path) -> None:
+    """What costs time to find out isn't tried again for half a minute; a lone host is, a second later."""
+    ticks, other = [1000.0], tmp_path / "other"
+    other.mkdir()
+    async with ScriptedPrimary() as first, ScriptedPrimary() as second, house(tmp_path, first, second) as home:
+        endpoints = Endpoints(Resolver(Dns(resolvers=["127.0.0.1:1"])), home.settings.node)
+        destination = Destination(home.appliance.id, home.directory, endpoints, home.pulse)
+        hops = Hops(destination, Clock(wall=lambda: 0.0, monotonic=lambda: ticks[0]))
+        silent, good = destination.fixed
+        hops.failed(silent, silent=True)
+        ticks[0] += 29.0
+        assert hops.next([DOMAIN]) == good
+        ticks[0] += 2.0
+        assert hops.next([DOMAIN]) == silent
+    async with ScriptedPrimary() as only, house(other, only) as home:
+        destination = Destination(home.appliance.id, home.directory, endpoints, home.pulse)
+        hops = Hops(destination, Clock(wall=lambda: 0.0, monotonic=lambda: ticks[0]))
+        hops.failed(destination.fixed[0], silent=True)
+        ticks[0] += 1.5
+        assert hops.next([DOMAIN]) == destination.fixed[0]
 
 
 def connections_failed() -> float:

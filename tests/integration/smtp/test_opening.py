@@ -13,6 +13,7 @@ import pytest
 from relay.mail import Reply
 from relay.smtp.connection import Connection
 from relay.smtp.failure import Failure, Kind, Stage
+from relay.tls import Policy
 from tests.integration.smtp.sessions import PATIENCE, connect, envelope, letter, session
 from tests.support.primary import DROP, HANG, Script, ScriptedPrimary
 from tests.support.waiting import eventually
@@ -207,6 +208,27 @@ async def test_a_cancelled_opening_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         await eventually(lambda: primary.open_connections == 0)
+
+
+@pytest.mark.parametrize("stage", [Stage.BANNER, Stage.EHLO, Stage.STARTTLS])
+async def test_a_session_has_to_begin_in_its_own_time(stage: Stage) -> None:
+    """Banner, EHLO and STARTTLS have a shorter time where that is said; what comes after them has its own."""
+    async with ScriptedPrimary() as primary:
+        script = {Stage.BANNER: "on_banner", Stage.EHLO: "on_helo", Stage.STARTTLS: "on_starttls"}[stage]
+        setattr(primary, script, HANG)
+        primary.breaks_tls = stage is Stage.STARTTLS
+        tls: Policy = "verify" if stage is Stage.STARTTLS else "none"
+        with pytest.raises(Failure) as caught:
+            await connect(primary, tls=tls, greeting_timeout=0.3)
+        assert (caught.value.stage, caught.value.kind) == (stage, Kind.TIMEOUT)
+        setattr(primary, script, None)
+        async with session(primary, greeting_timeout=0.3) as connection:
+            primary.on_mail = slow
+            assert (await connection.send(envelope(), letter())).answers[0].delivered
+
+
+async def slow(_: str) -> None:
+    await asyncio.sleep(0.6)
 
 
 async def test_quit_does_not_wait_for_ever() -> None:
