@@ -50,6 +50,7 @@ class OurNode:
     port: int
     primary: int
     pid: int
+    database: Path
 
     def waiting(self) -> int:
         domain = self.relay.domain()
@@ -85,8 +86,11 @@ class Peer:
 
 
 @contextmanager
-def our_node(tls: Certificate | None = None) -> Iterator[OurNode]:
-    """A node, in a folder that is removed afterwards. ``tls``: what it offers STARTTLS with."""
+def our_node(
+    tls: Certificate | None = None, *, before: Callable[[Path], None] = lambda database: None
+) -> Iterator[OurNode]:
+    """A node, in a folder that is removed afterwards. ``tls``: what it offers STARTTLS with; ``before``: what is done
+    to its database before it is started."""
     port, primary = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as folder:
         settings: dict[str, dict[str, Any]] = {
@@ -97,9 +101,11 @@ def our_node(tls: Certificate | None = None) -> Iterator[OurNode]:
         if tls is not None:
             settings["smtp"] |= {"tls_certificate": str(tls.certificate), "tls_key": str(tls.key)}
         relay = Relay(Path(folder), settings)
-        relay.tell("domain", "add", DOMAIN, "--primary", f"127.0.0.1:{primary}")
+        relay.tell("domain", "add", DOMAIN, "--primary", f"127.0.0.1:{primary}", "--quota", "1TB")
+        database = Path(folder) / "relay.db"
+        before(database)
         with relay.serving() as process:
-            yield OurNode(relay, port, primary, process.pid)
+            yield OurNode(relay, port, primary, process.pid, database)
 
 
 @contextmanager
