@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from cli.context import Noun, Operator, json_option
 from cli.names import EITHER, appliance_of
-from cli.render import at, clock_time, span
+from cli.progress import Draining, draining, handed_back, outage_facts
+from cli.render import clock_time, span
 from cli.table import Column, count, prose
 from relay.appliances import facts, store
+from relay.appliances.progress import Handback, list_handbacks
+from relay.cluster.nodes import nodes
 from relay.continuity import orders
 from relay.continuity.orders import Ordered
 from relay.continuity.store import list_history
@@ -68,27 +73,19 @@ def _say(operator: Operator, ordered: Ordered, effect: str) -> None:
 @json_option
 @click.pass_obj
 def history(operator: Operator, name: str | None, limit: int) -> None:
-    """Outages, and each decision in them, newest first."""
+    """Outages, what was handed back, and each decision, newest first."""
+    now = operator.now()
     with operator.db.read() as connection:
         number = None if name is None else appliance_of(connection, name).id
         names = {one.id: one.name for one in store.list_appliances(connection)}
         outages = facts.list_outages(connection, number)[:limit]
         lines = list_history(connection, number, limit=limit)
+        handbacks = list_handbacks(connection, (one.id for one in outages))
+        drains = draining(connection, nodes(connection), now)
+    told = [(one, handbacks.get(one.id, Handback()), _drain_of(one, drains)) for one in outages]
     if operator.out.facts(
         {
-            "outages": [
-                {
-                    "id": one.id,
-                    "appliance": names.get(one.appliance_id),
-                    "began_at": at(one.began_at),
-                    "taken_over_at": at(one.taken_over_at),
-                    "returned_at": at(one.returned_at),
-                    "drained_at": at(one.drained_at),
-                    "ended_at": at(one.ended_at),
-                    "reason": one.reason,
-                }
-                for one in outages
-            ],
+            "outages": [outage_facts(one, names, handback, drain) for one, handback, drain in told],
             "history": [line.facts() for line in lines],
         }
     ):
@@ -102,7 +99,7 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
             "RETURNED",
             Column("DRAINED", spare=1),
             "ENDED",
-            prose("REASON"),
+            prose("REASON; HANDED BACK", lines=True),
         ),
         (
             (
@@ -113,9 +110,9 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
                 _after(one, one.returned_at),
                 _after(one, one.drained_at),
                 _after(one, one.ended_at),
-                one.reason,
+                "\n".join(filter(None, (one.reason, handed_back(one, handback, drain)))),
             )
-            for one in outages
+            for one, handback, drain in told
         ),
         empty="no outages yet",
     )
@@ -136,6 +133,12 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
         ),
         empty="nothing was decided yet",
     )
+
+
+def _drain_of(outage: facts.Outage, drains: Mapping[int, Draining]) -> Draining | None:
+    """What goes on for an outage: its appliance has come back, and isn't drained."""
+    waiting = outage.returned_at is not None and outage.drained_at is None and outage.ended_at is None
+    return drains.get(outage.appliance_id) if waiting else None
 
 
 def _after(outage: facts.Outage, moment: float | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from cli import refusals
 from cli.context import Operator, json_option
 from cli.names import EITHER
+from cli.progress import Draining, deadline, draining, expiry_detail, handed_back, worth_saying
 from cli.render import at, clock_time, plural, size, span
 from cli.table import Column, count, prose, word
 from cli.version import version
@@ -24,6 +25,7 @@ from relay.appliances import facts
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.facts import Health
 from relay.appliances.model import Domain
+from relay.appliances.progress import Handback, list_handbacks
 from relay.cluster.nodes import NodeRow, nodes, owner_names
 from relay.continuity.store import proofs_of
 from relay.edge.counts import refused
@@ -60,6 +62,8 @@ class Known:
     tickets: dict[int, Brief]
     waiting: dict[str, tuple[int, int]]
     oldest: dict[str, float]
+    returns: dict[int, float]
+    drains: dict[int, Draining]
     findings: dict[int, list[facts.Finding]]
     windows: dict[int, facts.Window]
     """Maintenance that is under way."""
@@ -72,14 +76,17 @@ def read(connection: Connection, now: float) -> Known:
     findings: dict[int, list[facts.Finding]] = {}
     for finding in facts.list_findings(connection):
         findings.setdefault(finding.appliance_id, []).append(finding)
+    found = nodes(connection)
     return Known(
         now,
         snapshot,
-        nodes(connection),
+        found,
         owner_names(connection),
         most_urgent(connection),
         backlog.counts(connection),
         backlog.oldest_waiting(connection),
+        backlog.last_returns(connection),
+        draining(connection, found, now),
         findings,
         {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
         refused(connection, now),
@@ -135,6 +142,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
     continuity = known.snapshot.continuity[appliance.id]
     queued, held = known.waiting.get(domain.name, (0, 0))
     oldest = known.oldest.get(domain.name)
+    drain = known.drains.get(appliance.id)
     ticket = known.tickets.get(appliance.id)
     window = known.windows.get(appliance.id)
     return {
@@ -150,6 +158,8 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         "queued": queued,
         "held": held,
         "oldest_seconds": None if oldest is None else max(0, round(known.now - oldest)),
+        "first_expiry_at": at(_expires_at(known, domain)),
+        "drain": drain.facts() if drain else None,
         "ticket": ticket.facts() if ticket else None,
         "owner": known.owners.get(appliance.id),
         "order": continuity.order,
@@ -161,6 +171,14 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         ],
         "refused": refusals.facts(known.refused.get(domain.name, {})),
     }
+
+
+def _expires_at(known: Known, domain: Domain) -> float | None:
+    """When the first of a domain's queued mail would expire, as lifetimes are now."""
+    oldest = known.oldest.get(domain.name)
+    if oldest is None:
+        return None
+    return backlog.expiry(oldest, domain.lifetime, known.returns.get(domain.appliance_id))
 
 
 def _quiet(row: dict[str, Any]) -> bool:
@@ -189,7 +207,7 @@ def _lines(known: Known, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, 
             row["held"],
             span(row["oldest_seconds"]),
             f"P{ticket['priority']} {ticket['status']} #{ticket['id']}" if ticket else "",
-            _why(row, first=row["appliance"] not in told),
+            _why(known, row, first=row["appliance"] not in told),
         )
         told.add(row["appliance"])
 
@@ -199,11 +217,17 @@ def _urgency(row: dict[str, Any]) -> tuple[Any, ...]:
     return priority, _BY_URGENCY[row["health"]], _quiet(row), row["appliance"], row["domain"]
 
 
-def _why(row: dict[str, Any], *, first: bool) -> str:
+def _why(known: Known, row: dict[str, Any], *, first: bool) -> str:
     """What is behind the row; what concerns the whole appliance only at its first domain."""
     reasons = []
+    domain = known.snapshot.domains[row["domain"]]
+    drain, expires_at = known.drains.get(domain.appliance_id), _expires_at(known, domain)
     if first and row["health"] != Health.UP:
         reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
+    if first and drain is not None:
+        reasons.append(drain.told())
+    if worth_saying(expires_at, known.now, drain, up=row["health"] == Health.UP):
+        reasons.append(deadline(expires_at, known.now))
     if first and row["ready"] is False:
         reasons.append(f"not proven: {', '.join(row['failing_proofs'])}")
     if first and row["maintenance_until"]:
@@ -272,7 +296,9 @@ def _detail(operator: Operator, known: Known, number: int, names: Sequence[str])
     ]
     with operator.db.read() as connection:
         last = next(iter(facts.list_outages(connection, number)), None)
+        handbacks = list_handbacks(connection, (last.id,) if last else ())
         failing = [proof for proof in proofs_of(connection, number) if proof.name in continuity.failing_proofs]
+    drain = known.drains.get(number)
     operator.out.line()
     operator.out.line(f"{appliance.name} ({appliance.customer})", "bold")
     operator.out.pairs(
@@ -285,8 +311,10 @@ def _detail(operator: Operator, known: Known, number: int, names: Sequence[str])
             ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
             ("maintenance", "\n".join(map(_window, windows))),
             ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),
+            ("drain", drain.told() if drain else ""),
+            ("first expiry", _expiry(known, names)),
             ("refused in 24 h", _refusals(known, names)),
-            ("last outage", _outage(last)),
+            ("last outage", _outage(last, handbacks)),
             ("owner", known.owners.get(number)),
         )
     )
@@ -306,8 +334,21 @@ def _window(window: facts.Window) -> str:
     return f"{clock_time(window.starts_at)} to {clock_time(window.ends_at)}{reason}"
 
 
-def _outage(outage: facts.Outage | None) -> str:
+def _expiry(known: Known, names: Sequence[str]) -> str:
+    """Of these domains' mail the one that is next, and why then."""
+    moments = {name: _expires_at(known, known.snapshot.domains[name]) for name in names}
+    found = [(moment, name) for name, moment in moments.items() if moment is not None]
+    if not found:
+        return ""
+    moment, name = min(found)
+    lifetime = span(known.snapshot.domains[name].lifetime)
+    return f"{expiry_detail(moment, known.now)} ({name}, lifetime {lifetime}; nothing within 24h after a return)"
+
+
+def _outage(outage: facts.Outage | None, handbacks: Mapping[int, Handback]) -> str:
     if outage is None:
         return ""
     end = f"back after {span(outage.returned_at - outage.began_at)}" if outage.returned_at else "not back yet"
-    return f"outage {outage.id} at {clock_time(outage.began_at)}, {end}: {outage.reason}"
+    told = handed_back(outage, handbacks.get(outage.id, Handback()), None)
+    back = f"\nhanded back: {told}" if told else ""
+    return f"outage {outage.id} at {clock_time(outage.began_at)}, {end}: {outage.reason}{back}"

@@ -87,6 +87,33 @@ outages = Table(
     Column("reason", String, nullable=False),
 )
 
+# How the drain of an appliance gets on: written by its owner every few seconds while there is one, by delivery alone.
+drain_progress = Table(
+    "drain_progress",
+    metadata,
+    Column("appliance_id", ForeignKey("appliances.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", String, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("tried", Integer, nullable=False),
+    Column("left", Integer, nullable=False),
+    Column("rate", Float, nullable=False),
+    Column("moved_at", Float, nullable=False),
+    Column("why", String, nullable=False),
+)
+
+# What drains have handed over of each outage's mail until it was drained, in seconds of draining; by delivery alone.
+handbacks = Table(
+    "handbacks",
+    metadata,
+    Column("outage_id", ForeignKey("outages.id", ondelete="CASCADE"), primary_key=True),
+    Column("messages", Integer, nullable=False),
+    Column("recipients", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("peak", Float, nullable=False),
+)
+
 maintenance = Table(
     "maintenance",
     metadata,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from relay.appliances import facts as known
 from relay.appliances.facts import ContinuityFact, Outage
+from relay.appliances.progress import list_handbacks
 from relay.continuity.decision import Decision, Facts, Note, Step
 from relay.continuity.store import add_history
 from relay.queue.ledger import Ledger, ledger
@@ -69,7 +70,7 @@ def carry_out(
             now,
         )
     if after.priority != facts.continuity.priority:
-        lines = ledger_lines(ledger(connection, outage=outage_id)) if ended and outage_id is not None else ()
+        lines = balance(connection, outage_id) if ended and outage_id is not None else ()
         reconcile(connection, facts, decision, domains, outage_id, lines, now)
     elif decision.note is not None:
         tell(connection, number, decision.note, now)
@@ -117,6 +118,13 @@ def tell(connection: Connection, appliance_id: int, note: Note | str, now: float
 def _resolved(connection: Connection, appliance_id: int) -> bool:
     ticket = store.latest(connection, appliance_id, Condition.MAILFLOW)
     return ticket is not None and ticket.resolved
+
+
+def balance(connection: Connection, outage_id: int) -> tuple[str, ...]:
+    """What became of an outage's mail, and how fast it was handed back."""
+    handback = list_handbacks(connection, (outage_id,)).get(outage_id)
+    pace = (f"Handed back: {handback.told()}.",) if handback is not None and handback.recipients else ()
+    return (*ledger_lines(ledger(connection, outage=outage_id)), *pace)
 
 
 def ledger_lines(rows: Iterable[Ledger]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 
 from relay import events, settings
+from relay.appliances.progress import going_on
 from relay.clock import Clock
 from relay.continuity.background import Background
 from relay.continuity.carry import tell
@@ -60,7 +61,9 @@ class Handback:
                 case.told = Told(now, case.untried, case.untried)
             elif (news := progress(case.told, case.untried, now)) is not None:
                 case.told, text = news
-                await self._db.change(tell, case.appliance.id, text, now)
+                drain = (await self._db.run(going_on)).get(case.appliance.id)
+                pace = f" Now {drain.told(case.untried)}." if drain is not None and drain.fresh(now) else ""
+                await self._db.change(tell, case.appliance.id, text + pace, now)
 
     async def _count(self, case: Case, returned_at: float) -> None:
         number = case.appliance.id

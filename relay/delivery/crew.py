@@ -76,6 +76,10 @@ class Crew:
         """Nothing is in flight, and the breaker hasn't tripped."""
         return not self._backlog.claimed and self.holds_until is None
 
+    @property
+    def ramp(self) -> Ramp:
+        return self._ramp
+
     # How many
 
     def canary(self) -> None:
@@ -217,6 +221,7 @@ class Crew:
             events.fault("delivery", failure)
             return
         events.connection_failed(self._destination.name, str(courier.primary), str(failure))
+        self._recorder.meter.trouble(f"{courier.primary}: {failure}", self._means.clock.now())
         self._set_ramp(self._ramp.pushed_back(courier.era))
         if failure.reply is None or failure.reply.permanent:
             self._destination.suspect()

@@ -8,16 +8,17 @@ the question at RCPT alone.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from itertools import islice
 
 from relay import events
+from relay.appliances.progress import Handback, Phase, Progress
 from relay.appliances.pulse import Reach
 from relay.delivery.backlog import Backlog
 from relay.delivery.courier import open_connection
-from relay.delivery.crew import PROBE_EVERY, Crew
+from relay.delivery.crew import PROBE_EVERY, UNRECORDED, Crew
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
+from relay.delivery.meter import Signs
 from relay.delivery.news import News, wait_for
 from relay.delivery.recorder import Recorder
 from relay.delivery.route import Destination, Hops
@@ -36,15 +37,6 @@ EVIDENCE_EVERY = 15.0
 """Seconds between two looks at how old the mail is that waits."""
 AHEAD = 500
 """Parcels that are looked at to find out which hosts are wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Of a drain, in recipients; ``rate``: a second, since it began."""
-
-    tried: int
-    left: int
-    rate: float
 
 
 class Drain:
@@ -89,9 +81,34 @@ class Drain:
         self._news.announce()
 
     def progress(self) -> Progress:
-        tried = self._recorder.tried
-        seconds = max(self._clock.monotonic() - self._began_at, 0.001)
-        return Progress(tried, self._queue.depth(self._destination.id).queued, tried / seconds)
+        number, meter, now = self._destination.id, self._recorder.meter, self._clock.now()
+        return Progress(
+            number,
+            self._means.settings.node.name,
+            meter.began_at,
+            now,
+            self._phase(),
+            self._recorder.tried,
+            self._queue.depth(number).queued,
+            meter.rate(now),
+            meter.moved_at,
+            self._why(now),
+        )
+
+    def take_handbacks(self) -> dict[int, Handback]:
+        """What was handed over since this was last asked, by outage."""
+        return self._recorder.meter.take(self._clock.now())
+
+    def _phase(self) -> Phase:
+        if self._guard is not None and self._guard.trip is not None:
+            return Phase.STOPPED
+        return Phase.CANARY if self._crew.ramp.canary else Phase.RUNNING
+
+    def _why(self, now: float) -> str:
+        if self._guard is not None and self._guard.trip is not None:
+            return self._guard.trip.reason
+        p95 = self._evidence.view(self._destination.id, now).p95_reply
+        return self._recorder.meter.why(Signs(self._crew.ramp, p95, self._recorder.waiting > UNRECORDED), now)
 
     async def run(self) -> float | None:
         """Hand over what is due. Returns when nothing is left to do now: the time to look again, None for never.

@@ -19,6 +19,7 @@ from relay.delivery import poison
 from relay.delivery.backlog import Backlog
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
+from relay.delivery.meter import Meter
 from relay.delivery.outcome import Circumstances, broken_down, decide
 from relay.delivery.route import Destination
 from relay.mail import Reply
@@ -65,6 +66,7 @@ class Recorder:
         self._nearest_retry: float | None = None
         self.tried = 0
         """Recipients that have an outcome."""
+        self.meter = Meter(means.clock.now())
 
     @property
     def waiting(self) -> int:
@@ -156,6 +158,7 @@ class Recorder:
     def _tell(self, parcel: Outgoing, recipient: Due, outcome: Outcome) -> None:
         name = self._destination.name
         self.tried += 1
+        self.meter.note(parcel.outage_id, outcome)
         if outcome.state is State.DELIVERED:
             events.delivered(name, parcel.id, recipient.address, outcome.reply)
         elif outcome.state is State.HELD:

@@ -17,15 +17,17 @@ from relay.appliances.directory import Directory
 from relay.appliances.evidence import Evidence
 from relay.appliances.facts import Health
 from relay.appliances.mx import Endpoints
+from relay.appliances.progress import Progress
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.lease import POSTMASTER
 from relay.db import Database
 from relay.delivery import drains, poison
 from relay.delivery.breaker import WINDOW
-from relay.delivery.drain import TICK, Drain, Progress
+from relay.delivery.drain import TICK, Drain
 from relay.delivery.flaws import Flaws
 from relay.delivery.guard import Guard
+from relay.delivery.journal import Journal
 from relay.delivery.means import Means
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
@@ -82,6 +84,7 @@ class Delivery:
         self._reached: dict[int, Reach] = {}
         self._listeners: dict[int, asyncio.Task[None]] = {}
         self._drains: dict[int, Drain] = {}
+        self._journal = Journal(db, clock, settings.node.name, self._drains)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._due: dict[int, float] = {}
         self._looking: asyncio.TimerHandle | None = None
@@ -96,6 +99,7 @@ class Delivery:
             group.create_task(self._follow(self._directory.changed))
             group.create_task(self._keep_time())
             group.create_task(self._expire())
+            group.create_task(self._journal.run())
 
     async def close(self) -> None:
         """Begin nothing more, finish what is in flight, write down its outcome; 20 s at most."""
@@ -109,6 +113,7 @@ class Delivery:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._journal.close()
         self._in_flight.close()
 
     def reconfigure(self, delivery: settings.Delivery) -> None:
@@ -197,6 +202,7 @@ class Delivery:
             again = self._clock.now() + PAUSE
         finally:
             del self._drains[appliance_id], self._tasks[appliance_id]
+            self._journal.ended(drain)
         if drain.nudged:
             self._begin(appliance_id)
         elif again is not None:

@@ -53,6 +53,16 @@ def counts(connection: Connection) -> dict[str, tuple[int, int]]:
     return {domain: (int(queued), int(held)) for domain, queued, held in connection.execute(query)}
 
 
+def deferred(connection: Connection, appliance_id: int, now: float) -> int:
+    """How many queued recipients of an appliance its primary has put off until after now."""
+    query = (
+        select(func.count())
+        .select_from(recipients)
+        .where(recipients.c.appliance_id == appliance_id, recipients.c.next_attempt_at > now)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def oldest_waiting(connection: Connection) -> dict[str, float]:
     """By domain, when the oldest of what is queued was received; domains without queued mail are left out.
 
@@ -116,6 +126,12 @@ def last_return(connection: Connection, appliance_id: int) -> float | None:
     return connection.execute(
         select(func.max(outages.c.returned_at)).where(outages.c.appliance_id == appliance_id)
     ).scalar()
+
+
+def last_returns(connection: Connection) -> dict[int, float]:
+    """The same of every appliance that ever did."""
+    query = select(outages.c.appliance_id, func.max(outages.c.returned_at)).group_by(outages.c.appliance_id)
+    return {number: at for number, at in connection.execute(query) if at is not None}
 
 
 def lifetimes(connection: Connection) -> dict[str, int]:
