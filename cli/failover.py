@@ -99,7 +99,7 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
             "RETURNED",
             Column("DRAINED", spare=1),
             "ENDED",
-            prose("REASON; HANDED BACK", lines=True),
+            prose("REASON"),
         ),
         (
             (
@@ -110,7 +110,7 @@ def history(operator: Operator, name: str | None, limit: int) -> None:
                 _after(one, one.returned_at),
                 _after(one, one.drained_at),
                 _after(one, one.ended_at),
-                "\n".join(filter(None, (one.reason, handed_back(one, handback, drain)))),
+                "; ".join(filter(None, (one.reason, handed_back(one, handback, drain)))),
             )
             for one, handback, drain in told
         ),

@@ -103,9 +103,10 @@ def outage_facts(
 
 
 def handed_back(outage: Outage, handback: Handback, drain: Draining | None) -> str:
-    """The same in words: what goes on, or what was handed back."""
-    going_on = drain.told() if drain is not None and outage.drained_at is None else ""
-    return "; ".join(filter(None, (going_on, handback.told())))
+    """The same in words: what was handed back, and what goes on."""
+    over = f"handed back: {handback.told()}" if handback.recipients else ""
+    going_on = f"now {drain.told()}" if drain is not None and outage.drained_at is None else ""
+    return "; ".join(filter(None, (over, going_on)))
 
 
 def expiry_detail(expires_at: float | None, now: float) -> str:

@@ -350,5 +350,5 @@ def _outage(outage: facts.Outage | None, handbacks: Mapping[int, Handback]) -> s
         return ""
     end = f"back after {span(outage.returned_at - outage.began_at)}" if outage.returned_at else "not back yet"
     told = handed_back(outage, handbacks.get(outage.id, Handback()), None)
-    back = f"\nhanded back: {told}" if told else ""
+    back = f"\n{told}" if told else ""
     return f"outage {outage.id} at {clock_time(outage.began_at)}, {end}: {outage.reason}{back}"

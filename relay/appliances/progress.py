@@ -83,12 +83,14 @@ class Progress:
         seconds = self.seconds_left(left)
         when = f", about {about(seconds)} left" if seconds is not None else ""
         slow = f"; {self.why}" if self.why else ""
-        return f"{speed(self.rate)} a second, {number(left)} left{when}{slow}"
+        return f"{pace(self.rate)}, {number(left)} left{when}{slow}"
 
 
-def speed(rate: float) -> str:
-    """A rate: 0.4, 12, 1 204."""
-    return f"{rate:.1f}" if rate < 9.95 else number(round(rate))
+def pace(rate: float) -> str:
+    """Of ``rate`` a second: 1 204 a second, 24 a minute."""
+    if rate <= 0:
+        return "nothing yet"
+    return f"{number(round(rate))} a second" if rate >= 5 else f"{max(1, round(60 * rate))} a minute"
 
 
 def number(count: int) -> str:
@@ -153,7 +155,7 @@ class Handback:
             return ""
         recipients = "1 recipient" if self.recipients == 1 else f"{number(self.recipients)} recipients"
         messages = "1 message" if self.messages == 1 else f"{number(self.messages)} messages"
-        rates = f", {speed(self.mean)} a second, {speed(self.peak)} at the most" if self.seconds >= 1 else ""
+        rates = f", {pace(self.mean)}, {pace(self.peak)} at the most" if self.seconds >= 1 else ""
         return f"{recipients} ({messages}) in {about(self.seconds)}{rates}"
 
 

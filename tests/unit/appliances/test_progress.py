@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.appliances.progress import Handback, Phase, Progress, about, speed
+from relay.appliances.progress import Handback, Phase, Progress, about, pace
 
 NOW = 1_800_000_000.0
 RUNNING = Progress(1, "n1", NOW - 120, NOW, Phase.RUNNING, 144_480, 290_000, 1204.3, NOW - 0.5)
@@ -17,7 +17,7 @@ def test_a_drain_that_runs_says_how_fast_and_how_long() -> None:
     assert RUNNING.told(289_000) == "1 204 a second, 289 000 left, about 4 min left"
     assert RUNNING.seconds_left(12_043) == pytest.approx(10)
     slow = replace(RUNNING, rate=0.4, why="the primary takes 12 s for a reply")
-    assert slow.told(900) == "0.4 a second, 900 left, about 38 min left; the primary takes 12 s for a reply"
+    assert slow.told(900) == "24 a minute, 900 left, about 38 min left; the primary takes 12 s for a reply"
 
 
 def test_one_that_does_not_get_on_says_so_instead_of_guessing() -> None:
@@ -54,6 +54,11 @@ def test_what_was_handed_back_is_told_in_one_sentence() -> None:
     assert Handback().told() == ""
     assert Handback(1, 1, 0.1, 1.0).told() == "1 recipient (1 message) in 1 s"
     assert Handback(18_000, 20_000, 34.0, 1203.0).told() == (
-        "20 000 recipients (18 000 messages) in 34 s, 588 a second, 1 203 at the most"
+        "20 000 recipients (18 000 messages) in 34 s, 588 a second, 1 203 a second at the most"
     )
-    assert speed(0.44) == "0.4"
+    assert [pace(rate) for rate in (0.0, 0.001, 4.9, 5.0)] == [
+        "nothing yet",
+        "1 a minute",
+        "294 a minute",
+        "5 a second",
+    ]
