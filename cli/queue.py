@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from cli.context import Noun, Operator, dry_run_option, json_option, yes_option
+from cli.export import to_folder, to_mailbox
 from cli.names import DOMAIN
 from cli.render import at, clock_time, plural, size, span
 from cli.table import Column, count, prose, word
@@ -21,6 +21,7 @@ from relay.db import Database
 from relay.errors import NotFound, Refused
 from relay.mail import normalise_domain
 from relay.queue import operators
+from relay.queue.export import pieces
 from relay.queue.filter import Filter
 from relay.queue.ledger import ledger
 from relay.queue.operators import Listed
@@ -268,28 +269,43 @@ def drop(operator: Operator, which: Filter, dry_run: bool, yes: bool) -> None:
 
 @queue.command("export")
 @click.pass_obj
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="A folder; default: stdout.")
+@json_option
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="A folder for .eml files.")
+@click.option("--mbox", type=click.Path(path_type=Path, dir_okay=False), help="A new file for all, as mboxrd.")
+@dry_run_option
 @filter_options
-def export(operator: Operator, which: Filter, folder: Path | None) -> None:
-    """Write messages as they would be sent.
+def export(operator: Operator, which: Filter, folder: Path | None, mbox: Path | None, dry_run: bool) -> None:
+    """Write messages to files; they stay in the queue.
 
-    One to standard output, or each to FOLDER/ID.eml; they stay in the queue.
+    One to standard output, as it would be sent; or each to a file of FOLDER, with its envelope beside it (.json); or
+    all to one mailbox, with Return-Path and X-Envelope-To above each. Nothing that is there is overwritten.
     """
-    if folder is None and sys.stdout.isatty():
-        raise Refused("a message may hold anything, and would reach the terminal raw: use a pipe, or --to FOLDER")
+    if folder is not None and mbox is not None:
+        raise click.UsageError("say --to or --mbox")
+    if folder is None and mbox is None and not dry_run and (sys.stdout.isatty() or operator.out.as_json):
+        raise Refused("a message may hold anything, and would come out raw: use a pipe, --to FOLDER or --mbox FILE")
     numbers = _numbers(operator.db, which, operator.now())
     first, second = next(numbers, None), next(numbers, None)
     if first is None:
         _expect(operator, which, operator.now())
         raise NotFound("nothing matches")
-    if folder is None:
-        if second is not None:
-            raise Refused("several messages match: say --to FOLDER, or choose one by --id")
-        sys.stdout.buffer.write(operators.export(operator.db, first))
-        return
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = sum(_write(operator.db, number, folder) for number in chain([first], [second] if second else [], numbers))
-    operator.out.done(f"{plural(written, 'message')} written to {folder}", messages=written)
+    every = chain([first], [second] if second else [], numbers)
+    if dry_run:
+        count = sum(1 for _ in every)
+        operator.out.done(f"{plural(count, 'message')} would be written", messages=count, there=0, dry_run=True)
+    elif folder is not None:
+        count, there = to_folder(operator.db, every, folder)
+        before = f"; {plural(there, 'message')} there already" if there else ""
+        operator.out.done(
+            f"{plural(count, 'message')} written to {folder}{before}", messages=count, there=there, dry_run=False
+        )
+    elif mbox is not None:
+        count = to_mailbox(operator.db, every, mbox)
+        operator.out.done(f"{plural(count, 'message')} written to {mbox}", messages=count, there=0, dry_run=False)
+    elif second is not None:
+        raise Refused("several messages match: say --to FOLDER or --mbox FILE, or choose one by --id")
+    else:
+        sys.stdout.buffer.writelines(pieces(operator.db, first))
 
 
 def _numbers(db: Database, which: Filter, now: float) -> Iterator[int]:
@@ -300,15 +316,3 @@ def _numbers(db: Database, which: Filter, now: float) -> Iterator[int]:
             if row.id != last:
                 last = row.id
                 yield last
-
-
-def _write(db: Database, number: int, folder: Path) -> bool:
-    """False where the message has left meanwhile."""
-    try:
-        content = operators.export(db, number)
-    except NotFound:
-        return False
-    handle = os.open(folder / f"{number}.eml", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(handle, "wb") as file:  # noqa: PTH123 - a Path can't be opened with a mode of its own
-        file.write(content)
-    return True

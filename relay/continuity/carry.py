@@ -123,7 +123,8 @@ def _resolved(connection: Connection, appliance_id: int) -> bool:
 def balance(connection: Connection, outage_id: int) -> tuple[str, ...]:
     """What became of an outage's mail, and how fast it was handed back."""
     handback = list_handbacks(connection, (outage_id,)).get(outage_id)
-    pace = (f"Handed back until it was drained: {handback.told()}.",) if handback is not None and handback.recipients else ()
+    told = handback.told() if handback is not None else ""
+    pace = (f"Handed back until it was drained: {told}.",) if told else ()
     return (*ledger_lines(ledger(connection, outage=outage_id)), *pace)
 
 

@@ -1,4 +1,4 @@
-"""What operators do with the queue, from a process of their own: list, count, hold, release, retry, drop, export.
+"""What operators do with the queue, from a process of their own: list, count, hold, release, retry, drop.
 
 Each verb takes one :class:`~relay.queue.filter.Filter` and says how many recipients it changed. It works in slices of
 500 rows, a transaction each with a pause after it, so that a running node goes on accepting; interrupted, it can be
@@ -18,15 +18,13 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from relay.appliances import wakes
 from relay.db import Database
-from relay.errors import NotFound
 from relay.queue import sqlite
 from relay.queue.commands import Change
-from relay.queue.content import unpack
 from relay.queue.filter import Filter
 from relay.queue.ledger import Deltas
 from relay.queue.slices import PAUSE, ROWS
 from relay.queue.states import WAITING, Reason, State
-from relay.queue.tables import PLACES, content, messages, recipients
+from relay.queue.tables import PLACES, messages, recipients
 
 NODE = "operator"
 """Whose rows the sums are added to."""
@@ -112,20 +110,6 @@ _SOURCES: dict[Callable[..., int], tuple[State, ...]] = {
     retry: (State.QUEUED,),
     drop: WAITING,
 }
-
-
-def export(db: Database, message_id: int) -> bytes:
-    """A message as it would be sent: our Received line and the content as it came. Raises NotFound."""
-    with db.read() as connection:
-        content_id = connection.execute(select(messages.c.content_id).where(messages.c.id == message_id)).scalar()
-        if content_id is None:
-            raise NotFound(f"no message {message_id} is in the queue; 'relayctl trace --id {message_id}' knows more")
-        pieces = connection.execute(
-            select(content.c.packed, content.c.data)
-            .where(content.c.id >= content_id * PLACES, content.c.id < (content_id + 1) * PLACES)
-            .order_by(content.c.id)
-        )
-        return b"".join(unpack(packed, data) for packed, data in pieces)
 
 
 def _matching(wanted: Filter, now: float, first: int, end: int) -> Select[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,19 +154,10 @@ def test_destroying_mail_asks_somebody(relayctl: Relayctl, mail: Mail) -> None:
     assert relayctl.json("queue", "list") == before
 
 
-def test_a_message_is_exported_as_it_would_be_sent(relayctl: Relayctl, mail: Mail, tmp_path: Path) -> None:
-    """Byte for byte, one to standard output, many to a folder that only its owner may read; all stay in the queue."""
+def test_a_message_is_exported_as_it_would_be_sent(relayctl: Relayctl, mail: Mail) -> None:
+    """Byte for byte, one to standard output."""
     assert relayctl("queue", "export", "--id", mail.plain).raw == RECEIVED + CONTENT
-    folder = tmp_path / "out"
-    said = relayctl.does("queue", "export", "--domain", "acme.example", "--to", str(folder))
-    assert said == f"5 messages written to {folder}\n"
-    assert (folder / f"{mail.plain}.eml").read_bytes() == RECEIVED + CONTENT
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f"{number}.eml" for number in (mail.plain, mail.null, mail.many, mail.deferred, mail.failed)
-    )
-    assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
     assert relayctl.refuses("queue", "export").startswith("several messages match")
-    assert len(relayctl.json("queue", "list")) == 8
 
 
 @pytest.mark.parametrize("verb", ["list", "hold", "release", "retry", "export"])
