@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -30,8 +30,8 @@ from relay.values import parse_duration
 
 MANY = 100_000
 """Lines that are shown at most; more recipients than a message can have."""
-PAGE = 1000
-"""Lines that an export reads at a time."""
+COUNTING = 0.5
+"""Seconds that may be spent on counting what isn't shown."""
 
 
 def filter_options(command: Any) -> Any:
@@ -130,7 +130,9 @@ def list_(operator: Operator, which: Filter, limit: int) -> None:
         empty="nothing waits" + ("" if which == Filter() else " that the filter matches"),
     )
     if more:
-        operator.out.line(f"… and more: --limit shows more than {limit}", "dim")
+        beyond, all_of_them = operators.count_messages(operator.db, which, now, after=rows[-1].id, seconds=COUNTING)
+        many = plural(beyond, "more message") if all_of_them else f"more than {plural(beyond, 'more message')}"
+        operator.out.line(f"… and {many}; --limit shows more than {limit} lines", "dim")
 
 
 def _facts(row: Listed) -> dict[str, Any]:
@@ -284,7 +286,7 @@ def export(operator: Operator, which: Filter, folder: Path | None, mbox: Path | 
         raise click.UsageError("say --to or --mbox")
     if folder is None and mbox is None and not dry_run and (sys.stdout.isatty() or operator.out.as_json):
         raise Refused("a message may hold anything, and would come out raw: use a pipe, --to FOLDER or --mbox FILE")
-    numbers = _numbers(operator.db, which, operator.now())
+    numbers = operators.message_numbers(operator.db, which, operator.now())
     first, second = next(numbers, None), next(numbers, None)
     if first is None:
         _expect(operator, which, operator.now())
@@ -306,13 +308,3 @@ def export(operator: Operator, which: Filter, folder: Path | None, mbox: Path | 
         raise Refused("several messages match: say --to FOLDER or --mbox FILE, or choose one by --id")
     else:
         sys.stdout.buffer.writelines(pieces(operator.db, first))
-
-
-def _numbers(db: Database, which: Filter, now: float) -> Iterator[int]:
-    """Of all messages that match, oldest first."""
-    last = 0
-    while rows := operators.select_rows(db, which, now, limit=PAGE, after=last):
-        for row in rows:
-            if row.id != last:
-                last = row.id
-                yield last

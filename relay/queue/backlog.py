@@ -13,7 +13,8 @@ from relay.queue.tables import HOT, PLACES, depths, messages, numbers, recipient
 
 GRACE = 24 * 3600.0
 """Seconds after a return in which nothing expires."""
-_STEP = 5000
+HEAD = 5000
+"""Recipients at the head of a backlog among which the first of each domain is looked for."""
 
 
 def queued_of(appliance_id: int) -> Select[tuple[int, int]]:
@@ -66,31 +67,49 @@ def deferred(connection: Connection, appliance_id: int, now: float) -> int:
 def oldest_waiting(connection: Connection) -> dict[str, float]:
     """By domain, when the oldest of what is queued was received; domains without queued mail are left out.
 
-    One statement for all of them, which follows the hot index of each as far as the domain's first recipient.
+    Two statements for all of them: the first looks for each domain's first recipient near the head of its appliance's
+    backlog; one that is further behind costs the second, which goes through the whole backlog once.
     """
-    waiting = (
-        select(depths.c.appliance_id, depths.c.domain)
-        .group_by(depths.c.appliance_id, depths.c.domain)
-        .having(func.sum(depths.c.queued) > 0)
+    waiting = select(depths.c.appliance_id, depths.c.domain).group_by(depths.c.appliance_id, depths.c.domain)
+    queued = waiting.having(func.sum(depths.c.queued) > 0).subquery()
+    of_appliance = (
+        text(HOT),
+        recipients.c.appliance_id == queued.c.appliance_id,
+        recipients.c.state == State.QUEUED,
+    )
+    head = (
+        select(recipients.c.message_id, recipients.c.domain)
+        .where(*of_appliance)
+        .order_by(recipients.c.id)
+        .limit(HEAD)
+        .correlate(queued)
         .subquery()
     )
     first = (
-        select(recipients.c.message_id)
-        .where(
-            text(HOT),
-            recipients.c.appliance_id == waiting.c.appliance_id,
-            recipients.c.state == State.QUEUED,
-            recipients.c.domain == waiting.c.domain,
-        )
-        .order_by(recipients.c.id)
-        .limit(1)
-        .correlate(waiting)
-        .scalar_subquery()
+        select(func.min(head.c.message_id)).where(head.c.domain == queued.c.domain).correlate(queued).scalar_subquery()
     )
-    received = select(messages.c.received_at).where(messages.c.id == first).correlate(waiting).scalar_subquery()
+    received = select(messages.c.received_at).where(messages.c.id == first).correlate(queued).scalar_subquery()
     found: dict[str, float] = {}
-    for domain, received_at in connection.execute(select(waiting.c.domain, received)):
-        if received_at is not None:
+    behind: set[tuple[int, str]] = set()
+    for appliance_id, domain, received_at in connection.execute(select(queued, received)):
+        if received_at is None:
+            behind.add((appliance_id, domain))
+        else:
+            found[domain] = min(received_at, found.get(domain, received_at))
+    if behind:
+        firsts = (
+            select(recipients.c.domain, func.min(recipients.c.message_id).label("number"))
+            .where(
+                text(HOT),
+                recipients.c.appliance_id.in_({appliance_id for appliance_id, _ in behind}),
+                recipients.c.state == State.QUEUED,
+                recipients.c.domain.in_({domain for _, domain in behind}),
+            )
+            .group_by(recipients.c.domain)
+            .subquery()
+        )
+        query = select(firsts.c.domain, messages.c.received_at).join(messages, messages.c.id == firsts.c.number)
+        for domain, received_at in connection.execute(query):
             found[domain] = min(received_at, found.get(domain, received_at))
     return found
 

@@ -84,6 +84,27 @@ def count(db: Database, wanted: Filter, now: float, verb: Callable[..., int]) ->
     return total
 
 
+def message_numbers(db: Database, wanted: Filter, now: float) -> Iterator[int]:
+    """The numbers of all messages that match, oldest first."""
+    for first, end in wanted.windows(db):
+        with db.read() as connection:
+            found = connection.execute(_messages(wanted, now, first, end).order_by(recipients.c.message_id))
+            numbers = list(found.scalars())
+        yield from numbers
+
+
+def count_messages(db: Database, wanted: Filter, now: float, *, after: int, seconds: float) -> tuple[int, bool]:
+    """How many messages beyond number ``after`` match; and whether that is all, or what was counted in ``seconds``."""
+    total, began = 0, time.monotonic()
+    for first, end in wanted.windows(db, after):
+        if time.monotonic() - began > seconds:
+            return total, False
+        counting = select(func.count()).select_from(_messages(wanted, now, first, end).subquery())
+        with db.read() as connection:
+            total += connection.execute(counting).scalar_one()
+    return total, True
+
+
 def hold(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Queued recipients are held (``operator``) until they are released."""
     return _change(db, wanted, now, hold, State.HELD, Reason.OPERATOR)
@@ -119,6 +140,11 @@ def _matching(wanted: Filter, now: float, first: int, end: int) -> Select[Any]:
         .where(recipients.c.id >= first, recipients.c.id < end, *wanted.conditions(now))
         .order_by(recipients.c.id)
     )
+
+
+def _messages(wanted: Filter, now: float, first: int, end: int) -> Select[Any]:
+    """The numbers of the messages that those recipients belong to."""
+    return _matching(wanted, now, first, end).with_only_columns(recipients.c.message_id).distinct().order_by(None)
 
 
 def _lines(rows: list[Row[Any]]) -> Iterator[Listed]:

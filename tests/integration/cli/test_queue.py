@@ -85,7 +85,7 @@ def test_a_long_list_says_that_there_is_more(relayctl: Relayctl, mail: Mail) -> 
     """Nobody takes the first lines for all."""
     shown = relayctl.does("queue", "list", "--limit", 2).splitlines()
     assert len(shown) == 4
-    assert shown[-1] == "… and more: --limit shows more than 2"
+    assert shown[-1] == "… and 5 more messages; --limit shows more than 2 lines"
     assert len(relayctl.json("queue", "list", "--limit", 2)) == 2
 
 
