@@ -23,7 +23,8 @@ from relay.queue.tables import trace as trace_table
 
 @dataclass(frozen=True, slots=True)
 class TracedRecipient:
-    """One recipient's state and last reply; ``at``: its last attempt, None before the first."""
+    """One recipient's state and last reply; ``at``: its last attempt, None before the first; ``next_attempt_at``: of
+    one that waits because it was deferred."""
 
     address: str
     domain: str
@@ -32,6 +33,7 @@ class TracedRecipient:
     attempts: int
     at: float | None
     reply: str
+    next_attempt_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,14 @@ def _here(
             ).all()
         traced = tuple(
             TracedRecipient(
-                r.address, r.domain, State(r.state), _reason(r.reason), r.attempts, r.tried_at, r.last_reply
+                r.address,
+                r.domain,
+                State(r.state),
+                _reason(r.reason),
+                r.attempts,
+                r.tried_at,
+                r.last_reply,
+                r.next_attempt_at,
             )
             for r in own
         )

@@ -178,10 +178,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of accepting; default 5")
     parser.add_argument("--accept", type=int, default=5000, help="messages in each; default 5000")
     parser.add_argument("--tries", type=int, default=10, help="of opening the primary's port; default 10")
-    parser.add_argument("--quick", action="store_true", help="20000 messages, one round: does it run at all?")
+    parser.add_argument("--quick", action="store_true", help="100000 messages, one round: does it run?")
     given = parser.parse_args(arguments)
     if given.quick:
-        given.messages, given.seconds, given.rounds, given.accept, given.tries = 20_000, 5.0, 1, 500, 1
+        given.messages, given.seconds, given.rounds, given.accept, given.tries = 100_000, 5.0, 1, 500, 2
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made:
         measure(given, Path(made))
 

@@ -207,6 +207,9 @@ def test_a_trace_tells_the_whole_story(relayctl: Relayctl, mail: Mail) -> None:
     shown = relayctl.does("trace", "--id", mail.plain)
     for text in ("<5@elsewhere.example>", "ann@elsewhere.example", "192.0.2.7 (client.example)", "user@acme.example"):
         assert text in shown
+    assert shown.splitlines()[0] == (
+        "Not yet: for user@acme.example it waits here, since its turn has not come; acme is unknown."
+    )
     (traced,) = relayctl.json("trace", "--id", mail.failed)
     assert traced["recipients"] == [
         {
@@ -217,12 +220,35 @@ def test_a_trace_tells_the_whole_story(relayctl: Relayctl, mail: Mail) -> None:
             "attempts": 1,
             "last_attempt_at": traced["recipients"][0]["last_attempt_at"],
             "last_reply": "550 5.1.1 no such user",
+            "next_attempt_at": None,
         }
     ]
     assert relayctl.refuses("trace", "--recipient", "x@acme.example") == (
         "no such message is here, or left within the last 30 days"
     )
     assert "say --sender" in relayctl.misused("trace")
+
+
+def test_a_trace_begins_with_the_answer(relayctl: Relayctl, mail: Mail) -> None:
+    """Did it get through? Of one message a sentence, of several how many of them first; and for scripts."""
+    (deferred,) = relayctl.json("trace", "--id", mail.deferred)
+    assert deferred["through"] == "not yet"
+    assert deferred["answer"] == (
+        "Not yet: for grey@acme.example it waits here, since acme put it off (451 4.7.1 greylisted); "
+        "it is tried again in 59m."
+    )
+    assert deferred["recipients"][0]["next_attempt_at"] is not None
+    relayctl.does("queue", "drop", "--id", mail.plain, "--yes")
+    (dropped,) = relayctl.json("trace", "--id", mail.plain)
+    assert dropped["through"] == "no"
+    assert dropped["answer"].startswith(
+        "No: for user@acme.example it was dropped here, and nobody was told (dropped by"
+    )
+    lines = relayctl.does("trace", "--sender", "ann@elsewhere.example").splitlines()
+    assert lines[0] == "Of 5 messages: 3 not yet, 1 held here, 1 did not."
+    shown = relayctl.does("trace", "--sender", "ann@elsewhere.example", "--limit", 2).splitlines()
+    assert shown[0] == "Of the newest 2 messages: 1 not yet, 1 held here."
+    assert shown[-1] == "… and more: --limit shows more than 2"
 
 
 def test_the_ledger_of_several_domains_ends_with_their_sum(relayctl: Relayctl, mail: Mail) -> None:
