@@ -64,13 +64,16 @@ def deferred(connection: Connection, appliance_id: int, now: float) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def oldest_waiting(connection: Connection) -> dict[str, float]:
-    """By domain, when the oldest of what is queued was received; domains without queued mail are left out.
+def oldest_waiting(connection: Connection, appliance_id: int | None = None) -> dict[str, float]:
+    """By domain, when the oldest of what is queued was received, for all appliances or for one; domains without queued
+    mail are left out.
 
     Two statements for all of them: the first looks for each domain's first recipient near the head of its appliance's
     backlog; one that is further behind costs the second, which goes through the whole backlog once.
     """
     waiting = select(depths.c.appliance_id, depths.c.domain).group_by(depths.c.appliance_id, depths.c.domain)
+    if appliance_id is not None:
+        waiting = waiting.where(depths.c.appliance_id == appliance_id)
     queued = waiting.having(func.sum(depths.c.queued) > 0).subquery()
     of_appliance = (
         text(HOT),
@@ -153,9 +156,12 @@ def last_returns(connection: Connection) -> dict[int, float]:
     return {number: at for number, at in connection.execute(query) if at is not None}
 
 
-def lifetimes(connection: Connection) -> dict[str, int]:
-    """Seconds that mail for each Gold domain may wait, as set now."""
-    return {row.name: row.lifetime for row in connection.execute(select(domains.c.name, domains.c.lifetime))}
+def lifetimes(connection: Connection, appliance_id: int) -> dict[str, int]:
+    """Seconds that mail for each Gold domain that has or had mail for an appliance may wait, as set now; the domain
+    may be another's meanwhile."""
+    names = select(depths.c.domain).where(depths.c.appliance_id == appliance_id)
+    query = select(domains.c.name, domains.c.lifetime).where(domains.c.name.in_(names))
+    return {row.name: row.lifetime for row in connection.execute(query)}
 
 
 def expiring(
@@ -165,7 +171,12 @@ def expiring(
 
     Returns (their ids, the id to go on after; None where no more can have expired).
     """
-    lifetime, returned_at = lifetimes(connection), last_return(connection, appliance_id)
+    lifetime, returned_at = lifetimes(connection, appliance_id), last_return(connection, appliance_id)
+    if not after and all(
+        expiry(oldest, lifetime.get(domain, DEFAULT_LIFETIME), returned_at) > at
+        for domain, oldest in oldest_waiting(connection, appliance_id).items()
+    ):
+        return [], None  # of a long backlog only what may have expired is gone through
     shortest = min(lifetime.values(), default=DEFAULT_LIFETIME)
     query = (
         queued_of(appliance_id)

@@ -6,9 +6,10 @@ import asyncio
 from datetime import date
 from pathlib import Path
 
-from relay.appliances import facts, store
+from relay.appliances import facts, progress, store
 from relay.appliances.facts import Continuity, Health, HealthFact
 from relay.appliances.model import Activation
+from relay.appliances.progress import Phase, Progress
 from relay.cluster.secret import secret
 from relay.continuity import orders
 from relay.queue.ledger import ledger
@@ -337,10 +338,19 @@ async def test_progress_is_told_while_mail_is_handed_back(tmp_path: Path) -> Non
         assert "10 recipients wait" in it.said()
         await it.hand_back(2)
         it.shift(61)
-        await it.until(lambda: "2 of 10 recipients have been tried (20%)" in it.said())
+        _drains(it, rate=0.1)
+        await it.until(
+            lambda: "2 of 10 recipients have been tried (20%). Now 6 a minute, 8 left, about 1 min left." in it.said()
+        )
         it.shift(301)
         await it.until(lambda: "stands still: 2 of 10" in it.said())
         assert len([reason for _, reason in it.story() if "have been tried" in reason]) == 2
+
+
+def _drains(it: World, rate: float) -> None:
+    """What delivery wrote last."""
+    row = Progress(it.appliance.id, "one", it.now - 60, it.now, Phase.RUNNING, 2, 8, rate, it.now)
+    it.change(progress.write, "one", [row], [])
 
 
 async def _ticks(it: World, count: int) -> None:
