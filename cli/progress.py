@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cli.render import at, clock_time, span
-from relay.appliances import progress
-from relay.appliances.facts import Outage
+from relay.appliances import facts, progress
+from relay.appliances.facts import Health, Outage
 from relay.appliances.progress import Handback, Progress
 from relay.cluster.nodes import NodeRow
 from relay.queue import backlog
@@ -21,15 +21,12 @@ SOON = 72 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """A drain that goes on. ``deferred``: recipients that the primary has put off, which are tried again later."""
+    """A drain that goes on. ``left``: recipients that can be handed over now; ``deferred``: those that the primary has
+    put off, which are tried again later."""
 
     progress: Progress
+    left: int
     deferred: int
-
-    @property
-    def left(self) -> int:
-        """Recipients that can be handed over now."""
-        return max(0, self.progress.left - self.deferred)
 
     def facts(self) -> dict[str, Any]:
         now = self.progress
@@ -51,14 +48,19 @@ class Draining:
 
 
 def draining(connection: Connection, nodes: Iterable[NodeRow], now: float) -> dict[int, Draining]:
-    """The drains that go on, by appliance; what a node wrote that has died since, or started again, doesn't count."""
+    """The drains that go on, by appliance; what a node wrote that has died since, or started again, doesn't count, nor
+    what was written of a primary that is gone again."""
     running = {node.name: node for node in nodes if node.state(now) == "running"}
+    health = facts.all_health(connection)
     found = {}
     for number, present in progress.going_on(connection).items():
         node = running.get(present.node)
-        if node is not None and present.began_at >= node.started_at and present.fresh(now - node.drift):
-            found[number] = Draining(present, backlog.deferred(connection, number, now - node.drift))
-    return found
+        if node is None or health[number].state is Health.DOWN:
+            continue
+        if present.began_at >= node.started_at and present.fresh(now - node.drift):
+            found[number] = present
+    counts = backlog.handable(connection, found, now)
+    return {number: Draining(present, *counts.get(number, (0, 0))) for number, present in found.items()}
 
 
 def deadline(expires_at: float | None, now: float) -> str:

@@ -80,6 +80,11 @@ class Drain:
         self._stopping = True
         self._news.announce()
 
+    @property
+    def going_on(self) -> bool:
+        """Whether it hands anything over: not while it only waits for what is in flight."""
+        return self._may_begin()
+
     def progress(self) -> Progress:
         number, meter, now = self._destination.id, self._recorder.meter, self._clock.now()
         return Progress(

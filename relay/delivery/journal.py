@@ -67,7 +67,8 @@ class Journal:
         for appliance_id, drain in self._drains.items():
             self._add(drain.take_handbacks())
             present = drain.progress()
-            if appliance_id != POSTMASTER and (present.left or present.phase is Phase.STOPPED):
+            told = drain.going_on and (present.left or present.phase is Phase.STOPPED)
+            if told and appliance_id != POSTMASTER:
                 found.append(present)
         over = self._written - {one.appliance_id for one in found}
         handbacks, since = self._handbacks, self._written_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, Select, func, or_, select, text
 
 from relay.appliances.model import DEFAULT_LIFETIME
@@ -54,14 +56,24 @@ def counts(connection: Connection) -> dict[str, tuple[int, int]]:
     return {domain: (int(queued), int(held)) for domain, queued, held in connection.execute(query)}
 
 
-def deferred(connection: Connection, appliance_id: int, now: float) -> int:
-    """How many queued recipients of an appliance its primary has put off until after now."""
-    query = (
-        select(func.count())
-        .select_from(recipients)
-        .where(recipients.c.appliance_id == appliance_id, recipients.c.next_attempt_at > now)
+def handable(connection: Connection, appliance_ids: Iterable[int], now: float) -> dict[int, tuple[int, int]]:
+    """By appliance, how many queued recipients may be handed over now, and how many its primary has put off."""
+    wanted = list(appliance_ids)
+    queued = (
+        select(depths.c.appliance_id, func.sum(depths.c.queued))
+        .where(depths.c.appliance_id.in_(wanted))
+        .group_by(depths.c.appliance_id)
     )
-    return int(connection.execute(query).scalar_one())
+    deferred = (
+        select(recipients.c.appliance_id, func.count())
+        .where(recipients.c.appliance_id.in_(wanted), recipients.c.next_attempt_at > now)
+        .group_by(recipients.c.appliance_id)
+    )
+    later: dict[int, int] = {row[0]: row[1] for row in connection.execute(deferred)}
+    return {
+        number: (max(0, int(count) - later.get(number, 0)), later.get(number, 0))
+        for number, count in connection.execute(queued)
+    }
 
 
 def oldest_waiting(connection: Connection, appliance_id: int | None = None) -> dict[str, float]:

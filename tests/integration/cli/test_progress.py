@@ -97,7 +97,7 @@ def test_one_that_stands_still_is_not_given_an_end(relayctl: Relayctl, database:
     assert _row(relayctl)["drain"]["phase"] == "stopped"
 
 
-@pytest.mark.parametrize("fate", ["stopped", "silent", "restarted", "renewed no more"])
+@pytest.mark.parametrize("fate", ["stopped", "silent", "restarted", "renewed no more", "the primary is gone"])
 def test_what_a_dead_node_left_is_not_shown(relayctl: Relayctl, database: Database, fate: str) -> None:
     """Its drain ended with it, whatever its row says."""
     _drain(database)
@@ -108,7 +108,10 @@ def test_what_a_dead_node_left_is_not_shown(relayctl: Relayctl, database: Databa
         "silent": {"heartbeat_at": now - 30},
         "restarted": {"started_at": now - 10},
     }
-    if fate in died:
+    if fate == "the primary is gone":
+        with database.write() as connection:
+            _health(connection, Health.DOWN)
+    elif fate in died:
         with database.write() as connection:
             connection.execute(update(nodes).values(died[fate]))
     else:

@@ -31,15 +31,14 @@ async def test_the_oldest_of_each_domain_is_found_wherever_it_is(
         assert found == {"acme.example": NOW - 30, "acme.test": NOW - 20, "bolt.example": NOW - 5}
 
 
-async def test_what_is_put_off_is_counted(tmp_path: Path) -> None:
-    """Until its time has come."""
+async def test_what_is_put_off_is_counted_apart(tmp_path: Path) -> None:
+    """Until its time has come; what never had mail is left out."""
     async with house(tmp_path) as home:
         await _deferred(home, 3, NOW + 60)
         await home.accept()
         with home.db.read() as connection:
-            assert backlog.deferred(connection, home.acme, NOW) == 3
-            assert backlog.deferred(connection, home.acme, NOW + 61) == 0
-            assert backlog.deferred(connection, home.bolt, NOW) == 0
+            assert backlog.handable(connection, [home.acme, home.bolt], NOW) == {home.acme: (1, 3)}
+            assert backlog.handable(connection, [home.acme], NOW + 61) == {home.acme: (4, 0)}
 
 
 async def _deferred(home: House, count: int, until: float) -> None:
