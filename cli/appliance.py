@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from cli import directory
+from cli.ceilings import ceilings, ceilings_in_words
 from cli.context import Noun, Operator, json_option
 from cli.names import APPLIANCE
 from cli.render import at, span
@@ -30,6 +31,8 @@ APPLIANCE_FIELDS = (
     "skip_proofs",
     "plan",
     "backup_every",
+    "max_connections",
+    "max_rate",
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +44,11 @@ def appliance_options(command: F) -> F:
         (
             click.option("--customer", help="The customer's name, as it stands in tickets."),
             click.option(
-                "--primary", "primaries", multiple=True, metavar="HOST[:PORT]|mx", help="A primary; repeat for several."
+                "--primary",
+                "primaries",
+                multiple=True,
+                metavar="HOST[:PORT]|mx",
+                help="A primary; repeat for several, most preferred first.",
             ),
             click.option("--business-hours", metavar="HOURS", help='"Mon-Fri 09:00-18:00", always or none.'),
             click.option("--timezone", metavar="ZONE", help="The customer's time zone, such as Asia/Jerusalem."),
@@ -77,6 +84,16 @@ def appliance_options(command: F) -> F:
             click.option(
                 "--backup-every", metavar="TIME", help="How old its last backup may be, such as 7d; 'none' for any age."
             ),
+            click.option(
+                "--max-connections",
+                metavar="N",
+                help="Connections at once when mail is handed back; 'none' for the node's setting.",
+            ),
+            click.option(
+                "--max-rate",
+                metavar="N",
+                help="Messages a second when mail is handed back, such as 50 or 0.5; 'none' for any number.",
+            ),
         )
     ):
         command = option(command)
@@ -97,7 +114,7 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
         values["skip_proofs"] = tuple(name for name in values["skip_proofs"] if name != "none")
     if "backup_every" in values:
         values["backup_every"] = _age(values["backup_every"])
-    return values
+    return values | ceilings(values)
 
 
 def _known_plan(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
@@ -145,6 +162,8 @@ def describe(appliance: Appliance) -> dict[str, Any]:
         "skip_proofs": list(appliance.skip_proofs),
         "plan": appliance.plan,
         "backup_every_seconds": appliance.backup_every or None,
+        "max_connections": appliance.max_connections,
+        "max_rate": appliance.max_rate,
         "created_at": at(appliance.created_at),
     }
 
@@ -209,6 +228,7 @@ def show(operator: Operator, name: str) -> None:
     description = describe(found) | {"domains": domains, "health": str(health.state) if health else "unknown"}
     if not operator.out.facts(description | {"directory": synced.facts}):
         description |= {"directory": synced.words, "backup_every_seconds": span(found.backup_every or None)}
+        description |= ceilings_in_words(found, operator.settings.delivery)
         pairs = (
             (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
             for key, value in description.items()

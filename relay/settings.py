@@ -24,6 +24,8 @@ from relay.values import check_zone, parse_address, parse_blocklist, parse_durat
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
+MOST_CONNECTIONS = 1000
+"""To one appliance, whoever asks for it."""
 
 
 def _address(text: str) -> str:
@@ -176,7 +178,7 @@ class Delivery(Section):
     """How mail is handed back. ``client``: whether a primary that wants to know is told the original client of each
     message; auto: so that it judges the client itself (XCLIENT), or for its log (XFORWARD), as it offers."""
 
-    max_connections: int = Field(default=20, ge=1, le=1000)
+    max_connections: int = Field(default=20, ge=1, le=MOST_CONNECTIONS)
     ramp: bool = True
     tls: Literal["opportunistic", "verify", "none"] = "opportunistic"
     client: Literal["auto", "xforward", "none"] = "auto"

@@ -84,8 +84,12 @@ class Primary:
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """A customer's own mail system. ``primaries`` is empty for ``--primary mx``; ``plan``: of support;
-    ``backup_every``: seconds after which its last backup is too old (0: nobody asks)."""
+    """A customer's own mail system. ``primaries``, most preferred first, is empty for ``--primary mx``; ``plan``: of
+    support; ``backup_every``: seconds after which its last backup is too old (0: nobody asks).
+
+    ``max_connections``: so many at once for a drain, None for the node's setting; ``max_rate``: so many messages a
+    second, None for any number.
+    """
 
     id: int
     name: str
@@ -101,6 +105,8 @@ class Appliance:
     created_at: float
     plan: str = GOLD_PLAN
     backup_every: int = 0
+    max_connections: int | None = None
+    max_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def add_appliance(
     skip_proofs: tuple[str, ...] = (),
     plan: str = GOLD_PLAN,
     backup_every: int = 0,
+    max_connections: int | None = None,
+    max_rate: float | None = None,
 ) -> Appliance:
     """Add one; no ``primaries`` means: by MX. Raises Refused."""
     if not name.strip() or name != name.strip():
@@ -68,6 +70,8 @@ def add_appliance(
         now,
         plan,
         backup_every,
+        max_connections,
+        max_rate,
     )
     _check_appliance(appliance)
     number = connection.execute(insert(appliances).values(**_appliance_row(appliance))).inserted_primary_key

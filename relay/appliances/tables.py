@@ -23,6 +23,8 @@ appliances = Table(
     Column("created_at", Float, nullable=False),
     Column("plan", String, nullable=False, server_default="gold"),
     Column("backup_every", Integer, nullable=False, server_default="0"),
+    Column("max_connections", Integer),
+    Column("max_rate", Float),
 )
 
 domains = Table(

@@ -240,6 +240,16 @@ def test_a_name_that_nobody_has_is_one_line(relayctl: Relayctl, command: list[st
         (["domain", "add", "a.example", "--primary", "::::"], "--primary: '::::' should be a host, or host:port"),
         (["domain", "add", "a.example", "--primary", "h:99999"], "--primary: 'h:99999' should be a host, or host:port"),
         (["domain", "add", "a.example", "--primary", "mx", "--primary", "h"], "--primary mx can't be mixed"),
+        (
+            ["domain", "add", "a.example", "--primary", "h", "--max-rate", "0"],
+            "--max-rate: '0' should be messages a sec",
+        ),
+        (["domain", "add", "a.example", "--primary", "h", "--max-rate", "nan"], "--max-rate: 'nan' should be messages"),
+        (
+            ["domain", "add", "a.example", "--primary", "h", "--max-connections", "0"],
+            "should be a number from 1 to 1000",
+        ),
+        (["domain", "add", "a.example", "--primary", "h", "--max-connections", "-3"], "'-3' should be a number from 1"),
         (["domain", "add", "a.example", "--appliance", "acme", "--lifetime", "1y"], "--lifetime: '1y' should be"),
         (["domain", "add", "a.example", "--appliance", "acme", "--quota", "big"], "--quota: should be a size"),
         (

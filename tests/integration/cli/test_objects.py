@@ -58,6 +58,25 @@ def test_an_appliance_is_kept_as_it_was_entered(relayctl: Relayctl) -> None:
     assert relayctl.json("appliance", "list") == []
 
 
+def test_how_hard_a_primary_is_pressed_is_said_and_taken_back(relayctl: Relayctl) -> None:
+    """Connections at once and messages a second, from the beginning or later; 'none' for no word of one's own."""
+    options = ["--max-connections", "5", "--max-rate", "0.5"]
+    added = relayctl.json("appliance", "add", "acme", "--primary", "mail.acme.example", *options)
+    assert (added["max_connections"], added["max_rate"]) == (5, 0.5)
+    words = relayctl.does("appliance", "show", "acme")
+    assert re.search(r"max connections +5\n", words)
+    assert re.search(r"max rate +0\.5 messages a second\n", words)
+    changed = relayctl.json("appliance", "set", "acme", "--max-rate", "120")
+    assert (changed["max_connections"], changed["max_rate"]) == (5, 120.0)
+    changed = relayctl.json("appliance", "set", "acme", "--max-rate", "none", "--max-connections", "none")
+    assert (changed["max_connections"], changed["max_rate"]) == (None, None)
+    assert re.search(
+        r"max connections +20 \(\[delivery\] max_connections\)", relayctl.does("appliance", "show", "acme")
+    )
+    relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25", "--max-rate", "7")
+    assert relayctl.json("appliance", "show", "gold.example")["max_rate"] == 7.0
+
+
 def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Relayctl) -> None:
     """The long way and the short one; what isn't said has the defaults."""
     _add_acme(relayctl)
