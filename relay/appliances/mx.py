@@ -12,6 +12,8 @@ import asyncio
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from relay.appliances.model import Appliance, Primary
 from relay.dns import Mx, Resolver
@@ -24,11 +26,24 @@ STALE = 86400.0
 @dataclass(frozen=True, slots=True)
 class Route:
     """The hosts for one domain, most preferred first. Where there are none, ``problem`` says why; ``unknown``: only
-    because the DNS didn't answer, so that nothing is wrong with the domain."""
+    because the DNS didn't answer, so that nothing is wrong with the domain.
+
+    ``preferences``: of each host, as its MX has it; empty where the order says all, as with fixed primaries.
+    """
 
     primaries: tuple[Primary, ...]
     problem: str = ""
     unknown: bool = False
+    preferences: tuple[int, ...] = ()
+
+    @property
+    def tiers(self) -> tuple[tuple[Primary, ...], ...]:
+        """The hosts in groups of equals, which share the mail (RFC 5321 5.1); the most preferred group first."""
+        if not self.preferences:
+            return tuple((primary,) for primary in self.primaries)
+        by_preference = zip(self.preferences, self.primaries, strict=True)
+        groups = groupby(by_preference, key=itemgetter(0))
+        return tuple(tuple(primary for _, primary in group) for _, group in groups)
 
 
 class Endpoints:
@@ -108,7 +123,9 @@ def choose(domain: str, records: Sequence[Mx], ours: Collection[str]) -> Route:
     limit = min((record.preference for record in records if record.host in ours), default=None)
     preferred = [record for record in records if record.host and (limit is None or record.preference < limit)]
     if preferred:
-        return Route(tuple(Primary(record.host) for record in sorted(preferred)))
+        preferred.sort()
+        hosts = tuple(Primary(record.host) for record in preferred)
+        return Route(hosts, preferences=tuple(record.preference for record in preferred))
     return Route((), f"no MX of {domain} is strictly preferred to us: {describe(records)}")
 
 

@@ -44,12 +44,12 @@ async def test_fixed_primaries_need_no_dns() -> None:
 async def test_only_those_strictly_preferred_to_us_are_used(us: str) -> None:
     """By mx_names, our hostname or mx_addresses we know ourselves; equals and those behind us are left out."""
     found = await route("20 two.test.", "10 one.test.", f"30 {us}.", "30 equal.test.", "40 behind.test.")
-    assert found == Route((ONE, TWO))
+    assert found.primaries == (ONE, TWO)
 
 
 async def test_all_are_used_where_we_are_not_in_the_set() -> None:
     """Without us in it the whole MX set is the customer's."""
-    assert await route("20 two.test.", "10 one.test.") == Route((ONE, TWO))
+    assert await route("20 two.test.", "10 one.test.") == Route((ONE, TWO), preferences=(10, 20))
 
 
 async def test_none_left_says_why() -> None:
@@ -60,7 +60,7 @@ async def test_none_left_says_why() -> None:
 
 async def test_without_mx_the_domain_itself_is_the_host() -> None:
     """The implicit MX of RFC 5321 5.1, unless that is us."""
-    assert await route() == Route((Primary("acme.test"),))
+    assert await route() == Route((Primary("acme.test"),), preferences=(0,))
     ours = await route(hosts={"acme.test A": ["198.51.100.2"]})
     assert ours.primaries == ()
     assert not ours.unknown
@@ -79,11 +79,11 @@ async def test_a_dead_resolver_leaves_what_was_known() -> None:
     async with DnsStub({**HOSTS, "acme.test MX": ["10 one.test."]}) as stub:
         clock = Clock(wall=lambda: 0.0, monotonic=lambda: now[0])
         endpoints = Endpoints(Resolver(Dns(resolvers=[stub.address], timeout=1.0), clock), NODE)
-        assert await endpoints.of(BY_MX, "acme.test") == Route((ONE,))
+        assert await endpoints.of(BY_MX, "acme.test") == Route((ONE,), preferences=(10,))
         assert await endpoints.addresses(ONE) == ["192.0.2.1"]
         stub.servfail = {"acme.test", "one.test", "other.test"}
         now[0] = 80000.0
-        assert await endpoints.of(BY_MX, "acme.test") == Route((ONE,))
+        assert await endpoints.of(BY_MX, "acme.test") == Route((ONE,), preferences=(10,))
         assert await endpoints.addresses(ONE) == ["192.0.2.1"]
         other = await endpoints.of(BY_MX, "other.test")
         assert other.unknown
@@ -116,3 +116,11 @@ def test_an_address_of_ours_that_is_none_is_refused() -> None:
     """[node] mx_addresses takes IP addresses."""
     with pytest.raises(SettingsError, match="mx_addresses"):
         Endpoints(Resolver(Dns()), Node(name="a", mx_addresses=["mx2.relay.test"]))
+
+
+async def test_hosts_of_one_preference_are_equals() -> None:
+    """They share the mail; the others wait until these fail. Fixed primaries are preferred in their order."""
+    three = {**HOSTS, "three.test A": ["192.0.2.3"]}
+    found = await route("20 two.test.", "10 three.test.", "10 one.test.", hosts=three)
+    assert found.tiers == ((ONE, Primary("three.test")), (TWO,))
+    assert Route((TWO, ONE)).tiers == ((TWO,), (ONE,))
