@@ -29,7 +29,8 @@ class Case:
 
     ``next_at``: when to decide again; ``prove_at``: when its proofs are due. ``listed``: the domains that the ticket
     was last told, None before. ``mark``: (time of the return, number of the newest message then): that is what has to
-    be tried, and ``untried`` how much of it hasn't been. ``told``: the progress that the ticket was last told.
+    be tried, and ``untried`` how much of it hasn't been. ``told``: the progress that the ticket was last told;
+    ``refused``: what it was last told of a primary that refuses everything.
     """
 
     appliance: Appliance
@@ -48,6 +49,7 @@ class Case:
     counting: bool = False
     count_at: float = NOW
     told: Told | None = None
+    refused: str = ""
 
     def follow(self, snapshot: Snapshot) -> None:
         """Take over what changed, and see that it is decided anew."""

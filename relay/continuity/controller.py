@@ -31,6 +31,7 @@ from relay.continuity.handback import Handback
 from relay.continuity.ours import OwnCertificates
 from relay.continuity.progress import Told
 from relay.continuity.readiness import Prover
+from relay.continuity.refused import tell_refusals
 from relay.continuity.rounds import Rounds
 from relay.continuity.slices import write
 from relay.db import Database
@@ -135,6 +136,7 @@ class Controller:
     async def _tell(self) -> None:
         """Say in tickets what isn't a decision."""
         await self._handback.tell_progress(self._returning(), self._clock.now())
+        await tell_refusals(self._cases.values(), self._db, self._clock.now())
         await self._findings.follow(frozenset(self._cases))
         await self._ours.look()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from relay.mail import Reply
 from tests.scenarios.stage import DOMAIN, NIGHT, stage
 from tests.support.desk import PATIENCE
@@ -71,3 +73,32 @@ async def test_a_rebuilt_primary_that_knows_nobody_yet_bounces_no_one(tmp_path: 
         ticket = await acme.node.until_resolved()
         assert any(told.startswith("No longer: the drain is stopped") for told in ticket.told("comment")), ticket.story
         assert (await acme.balance())[DOMAIN]["delivered"] == len(acme.sent)
+
+
+@pytest.mark.parametrize("stage_of_refusal", ["on_banner", "on_helo", "on_mail"])
+async def test_a_primary_that_comes_back_refusing_this_relay_is_told_in_the_ticket(
+    tmp_path: Path, stage_of_refusal: str
+) -> None:
+    """5xx for whoever connects, or sends, is no return: the ticket says so once; taken in again, all comes home."""
+    async with stage(tmp_path, at=NIGHT) as acme:
+        await acme.is_up()
+        await acme.primary.stop()
+        await acme.is_down()
+        for number in range(5):
+            await acme.send([number], sender=f"sender{number}@sender.example")
+        await acme.node.until(DOMAIN, ticket=3)
+
+        setattr(acme.primary, stage_of_refusal, Reply(554, "5.7.1", "Your address is listed"))
+        await acme.primary.start()
+        told = await acme.node.until_told("acme answers again, but refuses all mail from here: ")
+        assert not told.resolved
+        assert told.priorities == [1, 3]
+        (words,) = (said for said in told.told("comment") if "refuses all mail" in said)
+        assert "554 5.7.1 Your address is listed" in words
+
+        setattr(acme.primary, stage_of_refusal, None)
+        acme.clock.leap(601)  # what was said at MAIL is believed for ten minutes
+        await acme.all_home()
+        ticket = await acme.node.until_resolved()
+        assert len([said for said in ticket.told("comment") if "refuses all mail" in said]) == 1, ticket.story
+        assert (await acme.balance())[DOMAIN]["delivered"] == 5
