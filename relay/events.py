@@ -174,6 +174,7 @@ def queue_depth(domain: str, state: str, recipients: int) -> None:
 _outcomes = _counter("outcomes_total", "What became of recipients handed to a primary", "appliance", "outcome")
 _delivery_connections = _gauge("delivery_connections", "Connections to a primary", "appliance")
 _connection_failures = _counter("connection_failures_total", "Connections that broke or weren't taken", "appliance")
+_pushed_back = _counter("pressed_less_total", "Times that a primary got fewer connections, for its sake", "appliance")
 
 
 def delivered(appliance: str, message: int, recipient: str, reply: Reply) -> None:
@@ -223,6 +224,12 @@ def drain_ended(appliance: str, tried: int, seconds: float) -> None:
 
 def ramp(appliance: str, connections: int) -> None:
     _delivery_connections.labels(appliance).set(connections)
+
+
+def pressed_less(appliance: str, primary: str, before: int, after: int, reason: str) -> None:
+    """A primary gets fewer connections, because it pushed back or became slow."""
+    _pushed_back.labels(appliance).inc()
+    _log.warning("pressed less", appliance=appliance, primary=primary, before=before, after=after, reason=reason)
 
 
 def connection_failed(appliance: str, primary: str, reason: str) -> None:

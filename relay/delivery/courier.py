@@ -60,13 +60,13 @@ class Work(Protocol):
 
     def answered(self, courier: Courier, parcel: Outgoing, result: Result) -> None: ...
 
-    def put_back(self, parcel: Outgoing) -> None:
+    def put_back(self, courier: Courier, parcel: Outgoing) -> None:
         """It was not tried."""
 
-    def gone(self, parcel: Outgoing) -> None:
+    def gone(self, courier: Courier, parcel: Outgoing) -> None:
         """It is in the queue no more."""
 
-    def broke_down(self, parcel: Outgoing, error: BaseException) -> None:
+    def broke_down(self, courier: Courier, parcel: Outgoing, error: BaseException) -> None:
         """This program failed at it."""
 
 
@@ -88,6 +88,12 @@ class Courier:
     ) -> None:
         self.slot = slot
         self.era = era
+        self.sent_at = 0.0
+        """Monotonic seconds."""
+        self.arrived = False
+        """It has had a session."""
+        self.leaving = False
+        """It takes nothing more."""
         self.primary = primary
         self.waiting = True
         """It has nothing to do, or not yet."""
@@ -95,6 +101,8 @@ class Courier:
         """Messages that the primary has answered."""
         self.lost = 0
         """Messages whose answer was cut off."""
+        self.errors = 0
+        """Refusals in a row, as a server counts them, since it last took a message."""
         self.timings: tuple[float, ...] = ()
         """Seconds that each reply took until the session had begun."""
         self._work = work
@@ -116,13 +124,13 @@ class Courier:
                 pass
         finally:
             if self._kept is not None:
-                self._work.put_back(self._kept)
+                self._work.put_back(self, self._kept)
 
     async def _session(self) -> bool:
         """One session; True: begin another one at once."""
         left_unused = self._flaws.of(self.primary)
         connection = await open_connection(self._destination, self.primary, self._settings, left_unused)
-        self._connection = connection
+        self._connection, self.arrived = connection, True
         self.timings += tuple(timing.seconds for timing in connection.timings)
         try:
             while connection.usable:
@@ -209,7 +217,7 @@ class Courier:
         try:
             content = await self._contents.of(parcel)
             if not connection.usable or not self._work.may_begin():
-                self._work.put_back(parcel)
+                self._work.put_back(self, parcel)
                 return
             self._in_flight.add(parcel.id)
             future = connection.submit(
@@ -221,12 +229,12 @@ class Courier:
             future.add_done_callback(partial(self._done, parcel, weight, connection.speaks_for is not None))
             submitted = True
         except NotFound:
-            self._work.gone(parcel)
+            self._work.gone(self, parcel)
         except DatabaseError:
-            self._work.put_back(parcel)
+            self._work.put_back(self, parcel)
             raise
         except Exception as error:
-            self._work.broke_down(parcel, error)
+            self._work.broke_down(self, parcel, error)
         finally:
             if not submitted:
                 self._portion.give_back(weight)
@@ -237,14 +245,18 @@ class Courier:
         self._in_flight.discard(parcel.id)
         error = future.exception()
         if isinstance(error, NotFound):
-            self._work.gone(parcel)
+            self._work.gone(self, parcel)
         elif error is not None:
-            self._work.broke_down(parcel, error)
+            self._work.broke_down(self, parcel, error)
         elif (result := future.result()).untried:
-            self._work.put_back(parcel)
+            self._work.put_back(self, parcel)
         else:
             self.lost += result.failure is not None and any(answer.local for answer in result.answers)
             self.answered += not all(answer.local for answer in result.answers)
+            if any(answer.delivered for answer in result.answers):
+                self.errors = 0
+            else:  # the DATA that went along is one more
+                self.errors += sum(not answer.local for answer in result.answers) + 1
             self._work.answered(self, parcel, dataclasses.replace(result, as_client=as_client) if as_client else result)
 
     def _envelope(self, parcel: Outgoing) -> Envelope:
@@ -287,6 +299,7 @@ async def open_connection(
         connect_timeout=settings.watch.connect_timeout,
         greeting_timeout=settings.watch.reply_timeout,
     )
+    destination.reached(primary, connection.peer[0])
     ours, theirs = (name.lower().rstrip(".") for name in (hostname, connection.banner.text.split(" ", 1)[0]))
     if ours == theirs and ours not in EVERYBODY:
         await connection.quit()

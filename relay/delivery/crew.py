@@ -1,8 +1,10 @@
 """The connections of one drain: how many there are, what each carries next, and what is learnt when one ends.
 
-Promises: a canary is alone until its outcome is recorded; no connection is opened past the width of the ramp, and
-those that are too many go home with their next message; one connection in four takes the newest mail first. Trouble
-with a connection counts against the primary, never against a message that it hadn't turned to.
+Promises: a canary is alone until its outcome is recorded; no host gets a connection past the width of its ramp, nor all
+of them together past the limit, and those that are too many go home with their next message; no message is begun
+faster than the operator's ceiling; one connection in four takes the newest mail first, or, where there are fewer, every
+fourth message is the newest. Trouble with a connection counts against its host, never against a message that the host
+hadn't turned to.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from functools import partial
 
 from relay import events
 from relay.appliances.pulse import Reach
+from relay.delivery import greylisting
 from relay.delivery.backlog import Backlog
 from relay.delivery.contents import Contents
 from relay.delivery.courier import Courier
+from relay.delivery.host import Host
 from relay.delivery.means import Means
 from relay.delivery.news import News, wait_for
 from relay.delivery.outcome import POISON
+from relay.delivery.pace import Pace, pace_of
 from relay.delivery.ramp import Ramp
 from relay.delivery.recorder import Recorder
 from relay.delivery.route import Destination, Hops
@@ -31,11 +36,20 @@ IDLE = 5.0
 LOOK = 1.0
 """Seconds after which a waiting connection looks around though nothing has happened."""
 NEWEST = 4
-"""One connection in so many takes the newest mail first."""
+"""One connection in so many takes the newest mail first; of fewer connections one message in so many."""
 PROBE_EVERY = 30.0
 """Seconds between two attempts while the breaker has tripped."""
 UNRECORDED = 1000
 """Messages that may be answered and not yet recorded, before the next has to wait."""
+TURN = 0.01
+"""Seconds that a connection waits at least for the ceiling's next message: others wait for it too."""
+STAYS = 30.0
+"""Seconds until the ceiling's next message for which the last connection stays."""
+ERRORS = 4
+"""Refusals in a row after which a connection goes home, for another to begin from nought: while those on their way are
+refused too, Postfix for one slows down at ten, and hangs up at twenty."""
+SMALL = 256 * 1024
+"""Octets of a message above which the time of its reply says more of its size than of the primary."""
 
 
 class Crew:
@@ -63,13 +77,23 @@ class Crew:
         self._contents = Contents(means.queue, backlog.parcels)
         self._portion = means.memory.portion()
         self._couriers: dict[asyncio.Task[None], Courier] = {}
+        self._eras: dict[int, int] = {}  # of its host's ramp when a parcel was begun, by its first recipient
+        self._given = 0  # messages, since the drain began
+        self._leaving = 0  # of the couriers, those who take nothing more
+        self._lanes = 0  # of the others, those who take the newest first
+        self._limit = self._max_connections()
+        self._limited_rate = destination.max_rate is not None
         self._reach = destination.reach()
+        self._canary = self._reach is Reach.CANARY
         self._canary_answered = False
-        self._ramp = self._begin_ramp(canary=self._reach is Reach.CANARY)
 
     @property
     def empty(self) -> bool:
         return not self._couriers
+
+    @property
+    def pace(self) -> Pace:
+        return pace_of(self._hops.hosts, canary=self._canary, limit=self._limit, max_rate=self._destination.max_rate)
 
     @property
     def _quiet(self) -> bool:
@@ -77,15 +101,22 @@ class Crew:
         return not self._backlog.claimed and self.holds_until is None
 
     @property
-    def ramp(self) -> Ramp:
-        return self._ramp
+    def _allowed(self) -> int:
+        """Connections at once, to all hosts together."""
+        return 1 if self._canary else self._limit
+
+    @property
+    def _staying(self) -> int:
+        """Connections that don't go home just now."""
+        return len(self._couriers) - self._leaving
 
     # How many
 
     def canary(self) -> None:
         """From now on one message at a time, until one is taken."""
-        self._canary_answered = False
-        self._set_ramp(self._begin_ramp(canary=True))
+        self._canary, self._canary_answered = True, False
+        self._hops.begin_anew()
+        self._tell()
 
     def heed_reach(self) -> None:
         """A primary that was silent in between gets a canary again; for one that is up, one answer is enough."""
@@ -93,32 +124,65 @@ class Crew:
         if before is Reach.YES and self._reach is Reach.CANARY:
             self.canary()
         elif self._reach is Reach.YES and self._canary_answered and self._quiet:
-            self._set_ramp(self._ramp.proven())
+            self._proven()
+
+    def heed_limits(self) -> None:
+        """What an operator may have changed."""
+        self._limit = self._max_connections()
+        self._limited_rate = self._destination.max_rate is not None
+        for host in self._hops.hosts:
+            before = host.ramp
+            if host.limited(self._limit):
+                self._ramped(host, before)
 
     def send_out(self) -> None:
-        """As many couriers as there is work for, each with two messages at least, and as the ramp allows."""
-        while self._may_claim() and len(self._couriers) < self._ramp.width:
-            free = sum(courier.waiting for courier in self._couriers.values())
-            primary = self._hops.next(parcel.recipients[0].domain for parcel in self._backlog.parcels())
-            if self._backlog.unclaimed <= 2 * free or primary is None:
+        """As many couriers as there is work for, each with two messages at least, and as ramp and ceiling allow."""
+        while self._may_claim() and len(self._couriers) < self._allowed and not self._paced():
+            found = self._hops.next(self._backlog.parcels())
+            if found is None:
                 return
-            taken = {courier.slot for courier in self._couriers.values()}
-            slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-            courier = Courier(
-                self,
-                slot,
-                self._ramp.era,
-                primary,
-                self._destination,
-                self._means.settings,
-                self._contents,
-                self._portion,
-                self._means.in_flight,
-                self._means.flaws,
+            primary, parcel = found
+            free = sum(
+                courier.waiting and self._hops.serves(courier.primary, parcel) for courier in self._couriers.values()
             )
-            task = asyncio.create_task(courier.run())
-            self._couriers[task] = courier
-            task.add_done_callback(self._came_back)
+            if self._backlog.unclaimed <= 2 * free:
+                return
+            self._send_to(self._hops.host(primary))
+
+    def _send_to(self, host: Host) -> None:
+        taken = {courier.slot for courier in self._couriers.values()}
+        slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+        courier = Courier(
+            self,
+            slot,
+            host.ramp.era,
+            host.primary,
+            self._destination,
+            self._means.settings,
+            self._contents,
+            self._portion,
+            self._means.in_flight,
+            self._means.flaws,
+        )
+        courier.sent_at = self._means.clock.monotonic()
+        host.connections += 1
+        self._lanes += _in_lane(slot)
+        task = asyncio.create_task(courier.run())
+        self._couriers[task] = courier
+        task.add_done_callback(self._came_back)
+
+    def call_back(self) -> None:
+        """Those who get no session at a host that isn't the only one: another shall have the mail meanwhile."""
+        now = self._means.clock.monotonic()
+        for task, courier in list(self._couriers.items()):
+            host = self._hops.host(courier.primary)
+            late = not courier.arrived and now - courier.sent_at > host.patience
+            if late and self._hops.replaceable(courier.primary):
+                text = f"no session within {host.patience:.0f} s, and there are other hosts"
+                host.failed(now)
+                task.cancel()
+                events.connection_failed(self._destination.name, str(courier.primary), text)
+                self._destination.suspect()
 
     def call_home(self) -> None:
         """Nothing may be begun any more: those who are still on their way there turn round."""
@@ -132,15 +196,30 @@ class Crew:
         for courier in self._couriers.values():
             courier.close()
 
-    def _begin_ramp(self, *, canary: bool) -> Ramp:
-        settings = self._means.settings.delivery
-        return Ramp.begin(settings.max_connections, canary=canary, gentle=settings.ramp)
+    def _max_connections(self) -> int:
+        return self._destination.max_connections(self._means.settings.delivery.max_connections)
 
-    def _set_ramp(self, ramp: Ramp) -> None:
-        before, self._ramp = self._ramp, ramp
-        if ramp.width != before.width or ramp.canary != before.canary:
-            events.ramp(self._destination.name, ramp.width)
-            self._news.announce()
+    def begin_ramp(self) -> Ramp:
+        """What each host begins with."""
+        return Ramp.begin(self._limit, gentle=self._means.settings.delivery.ramp)
+
+    def _proven(self) -> None:
+        """The canary was answered, and the primary is known to be up: no canary is needed any more."""
+        if self._canary:
+            self._canary = False
+            self._tell()
+
+    def _ramped(self, host: Host, before: Ramp) -> None:
+        """The ramp of a host has changed."""
+        if host.ramp.era != before.era and host.ramp.width < before.width:
+            name, width = self._destination.name, host.ramp.width
+            events.pressed_less(name, str(host.primary), before.width, width, host.ramp.why)
+        if host.ramp.width != before.width:
+            self._tell()
+
+    def _tell(self) -> None:
+        events.ramp(self._destination.name, self.pace.width)
+        self._news.announce()
 
     def _may_claim(self) -> bool:
         """Whether it is time for one more message."""
@@ -148,53 +227,124 @@ class Crew:
             return False
         if self.holds_until is not None and self._means.clock.now() < self.holds_until:
             return False
-        return not self._ramp.canary or not self._backlog.claimed
+        return not self._canary or not self._backlog.claimed
+
+    def _paced(self) -> bool:
+        """Whether the ceiling leaves nothing to do for one more connection."""
+        if not self._limited_rate:
+            return False
+        return self._pause() > 0 or any(courier.waiting for courier in self._couriers.values())
+
+    def _pause(self) -> float:
+        """Seconds until the ceiling lets the next message begin."""
+        if not self._limited_rate:
+            return 0.0
+        now = self._means.clock.monotonic()
+        ceiling = self._destination.ceiling(now)
+        return ceiling.wait(now) if ceiling else 0.0
 
     # What couriers say to it
 
     async def next(self, courier: Courier) -> Outgoing | None:
         """The next parcel for a courier, which waits a while for it; None: go home."""
         self._note_timings(courier)
+        host = self._hops.host(courier.primary)
         clock = self._means.clock
-        fits = partial(self._hops.serves, courier.primary)
-        newest = courier.slot % NEWEST == NEWEST - 1
         leaves_at = clock.monotonic() + IDLE
         courier.waiting = True
-        while self.may_begin() and courier.slot < self._ramp.width:
+        while self.may_begin() and not host.crowded and self._staying <= self._allowed and courier.errors < ERRORS:
             news = self._news.next
-            parcel = self._backlog.claim(fits, newest=newest) if self._may_claim() else None
+            may_claim, pause = self._may_claim(), self._pause()
+            parcel = self._claim(courier) if may_claim and not pause else None
             if parcel is not None and self._means.breakdowns.get(parcel.id, 0) >= POISON:
                 self._recorder.add(parcel, None)
+            elif parcel is not None and self._hops.outdone(courier.primary, parcel):
+                self._backlog.put_back(parcel)
+                break
             elif parcel is not None:
-                courier.waiting = False
-                if self.holds_until is not None:
-                    self.holds_until = clock.now() + PROBE_EVERY
+                self._give(courier, host, parcel)
                 return parcel
             else:
                 left = leaves_at - clock.monotonic()
-                if left <= 0 and not (self._ramp.canary and self._backlog.claimed):
-                    return None
-                await wait_for(news, max(left, LOOK))
+                if left <= 0 and not (self._canary and self._backlog.claimed) and not self._last(pause):
+                    break
+                longest = max(left, LOOK)
+                await wait_for(news, min(longest, max(pause, TURN)) if may_claim and pause else longest)
+        self._leaves(courier, host)
         return None
+
+    def _leaves(self, courier: Courier, host: Host) -> None:
+        courier.leaving = True
+        host.leaving += 1
+        self._leaving += 1
+        self._lanes -= _in_lane(courier.slot)
+        self._news.announce()
+
+    def _last(self, pause: float) -> bool:
+        """Whether this is the only connection, and stays because it waits for the ceiling alone."""
+        return 0 < pause < STAYS and self._backlog.unclaimed > 0 and self._staying == 1
+
+    def _claim(self, courier: Courier) -> Outgoing | None:
+        """Its next parcel: the newest for one connection in four, or else for one message in four."""
+        newest = _in_lane(courier.slot if self._lanes else self._given)
+        return self._backlog.claim(partial(self._hops.serves, courier.primary), newest=newest)
+
+    def _give(self, courier: Courier, host: Host, parcel: Outgoing) -> None:
+        now = self._means.clock.monotonic()
+        courier.waiting = False
+        self._given += 1
+        if self._limited_rate:
+            self._destination.begun(now)
+        self._eras[parcel.recipients[0].id] = host.ramp.era
+        host.given(now)
+        if self.holds_until is not None:
+            self.holds_until = self._means.clock.now() + PROBE_EVERY
 
     def answered(self, courier: Courier, parcel: Outgoing, result: Result) -> None:
         self._recorder.add(parcel, result)
-        if any(answer.delivered for answer in result.answers):
-            self._set_ramp(self._ramp.taken())
-        if not all(answer.local for answer in result.answers):
-            self._canary_answered = True
-            self._hops.worked(courier.primary)
+        host, era = self._hops.host(courier.primary), self._taken_back(courier, parcel)
+        if all(answer.local for answer in result.answers):
+            return
+        self._canary_answered = True
+        host.answered(self._means.clock.monotonic())
+        delivered = any(answer.delivered for answer in result.answers)
+        if delivered:
+            self._proven()
+        if self._greylisted(courier, parcel, result) or delivered:
+            before = host.ramp
+            if host.clean(era, _reply_time(parcel, result)):
+                self._ramped(host, before)
 
-    def put_back(self, parcel: Outgoing) -> None:
+    def put_back(self, courier: Courier, parcel: Outgoing) -> None:
+        self._taken_back(courier, parcel)
         self._backlog.put_back(parcel)
 
-    def gone(self, parcel: Outgoing) -> None:
+    def gone(self, courier: Courier, parcel: Outgoing) -> None:
+        self._taken_back(courier, parcel)
         self._backlog.settle(parcel)
         self._news.announce()
 
-    def broke_down(self, parcel: Outgoing, error: BaseException) -> None:
+    def broke_down(self, courier: Courier, parcel: Outgoing, error: BaseException) -> None:
         events.fault("delivery", error)
+        self._taken_back(courier, parcel)
         self._recorder.add(parcel, None)
+
+    def _taken_back(self, courier: Courier, parcel: Outgoing) -> int:
+        """A parcel that was given has its end. Returns the era in which it was."""
+        self._hops.host(courier.primary).done()
+        return self._eras.pop(parcel.recipients[0].id)
+
+    def _greylisted(self, courier: Courier, parcel: Outgoing, result: Result) -> bool:
+        """Whether somebody was, who then is expected at the same host again. That is an answer like another, and no
+        push-back: what was begun goes on as widely as before."""
+        found = False
+        for recipient, answer in zip(parcel.recipients, result.answers, strict=True):
+            if greylisting.wait(answer, recipient.attempts) is None:
+                self._means.appointments.over(recipient.id)
+            else:
+                self._means.appointments.make(recipient.id, courier.primary)
+                found = True
+        return found
 
     def _note_timings(self, courier: Courier) -> None:
         now = self._means.clock.now()
@@ -204,24 +354,45 @@ class Crew:
 
     def _came_back(self, task: asyncio.Task[None]) -> None:
         courier = self._couriers.pop(task)
+        host = self._hops.host(courier.primary)
+        host.connections -= 1
+        if courier.leaving:
+            host.leaving -= 1
+            self._leaving -= 1
+        else:
+            self._lanes -= _in_lane(courier.slot)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Failure):
-            self._connection_failed(courier, error)
+            self._connection_failed(courier, host, error)
         elif error is not None:
             events.fault("delivery", error)
-            self._hops.failed(courier.primary)
+            host.failed(self._means.clock.monotonic())
         self._news.announce()
 
-    def _connection_failed(self, courier: Courier, failure: Failure) -> None:
+    def _connection_failed(self, courier: Courier, host: Host, failure: Failure) -> None:
         if courier.answered and not courier.lost and not failure.answered:
             return  # closed while it was idle, or with a message that it hadn't turned to: servers do that
         if not courier.answered:
-            self._hops.failed(courier.primary, silent=failure.kind is Kind.TIMEOUT)
+            host.failed(self._means.clock.monotonic())
         if failure.kind is Kind.LOCAL:
             events.fault("delivery", failure)
             return
         events.connection_failed(self._destination.name, str(courier.primary), str(failure))
         self._recorder.meter.trouble(f"{courier.primary}: {failure}", self._means.clock.now())
-        self._set_ramp(self._ramp.pushed_back(courier.era))
+        before, others = host.ramp, (other for other in self._couriers.values() if other.primary == courier.primary)
+        gone = not failure.answered and not courier.answered and not any(other.answered for other in others)
+        if host.lost(courier.era, str(failure)) if gone else host.pushed_back(courier.era, str(failure)):
+            self._ramped(host, before)
         if failure.reply is None or failure.reply.permanent:
             self._destination.suspect()
+
+
+def _in_lane(turn: int) -> bool:
+    """Whether a connection in this place, or a message in this turn, is one for the newest mail."""
+    return turn % NEWEST == NEWEST - 1
+
+
+def _reply_time(parcel: Outgoing, result: Result) -> float | None:
+    """Seconds that the reply to the end of the data took; None where there was none, or where the size decides."""
+    delivered = any(answer.delivered for answer in result.answers)
+    return result.seconds[-1] if delivered and result.seconds and parcel.size <= SMALL else None

@@ -20,6 +20,7 @@ from relay.delivery.guard import Guard
 from relay.delivery.means import Means
 from relay.delivery.meter import Signs
 from relay.delivery.news import News, wait_for
+from relay.delivery.pace import Pace
 from relay.delivery.recorder import Recorder
 from relay.delivery.route import Destination, Hops
 from relay.mail import domain_of
@@ -56,7 +57,7 @@ class Drain:
         self._clock = means.clock
         self._means = means
         self._news = News()
-        self._hops = Hops(destination, means.clock)
+        self._hops = Hops(destination, means.clock, means.appointments, lambda: self._crew.begin_ramp())
         self._backlog = Backlog(
             means.queue, destination.id, means.clock, self._hops.split, means.breakdowns, self._news.announce
         )
@@ -85,6 +86,10 @@ class Drain:
         """Whether it hands anything over: not while it only waits for what is in flight."""
         return self._may_begin()
 
+    @property
+    def pace(self) -> Pace:
+        return self._crew.pace
+
     def progress(self) -> Progress:
         number, meter, now = self._destination.id, self._recorder.meter, self._clock.now()
         return Progress(
@@ -107,13 +112,13 @@ class Drain:
     def _phase(self) -> Phase:
         if self._guard is not None and self._guard.trip is not None:
             return Phase.STOPPED
-        return Phase.CANARY if self._crew.ramp.canary else Phase.RUNNING
+        return Phase.CANARY if self.pace.canary else Phase.RUNNING
 
     def _why(self, now: float) -> str:
         if self._guard is not None and self._guard.trip is not None:
             return self._guard.trip.reason
         p95 = self._evidence.view(self._destination.id, now).p95_reply
-        return self._recorder.meter.why(Signs(self._crew.ramp, p95, self._recorder.waiting > UNRECORDED), now)
+        return self._recorder.meter.why(Signs(self.pace, p95, self._recorder.waiting > UNRECORDED), now)
 
     async def run(self) -> float | None:
         """Hand over what is due. Returns when nothing is left to do now: the time to look again, None for never.
@@ -167,6 +172,8 @@ class Drain:
             await self._guard.look()
             self._heed_breaker()
         self._crew.heed_reach()
+        self._crew.heed_limits()
+        self._crew.call_back()
         nearest = self._recorder.nearest_retry()
         if nearest is not None:
             self._next_at = min(nearest, self._next_at or nearest)
@@ -254,7 +261,7 @@ class Drain:
         address = trip.addresses[self._asked % len(trip.addresses)]
         self._asked += 1
         await self._hops.look_up((domain_of(address),))
-        primary = self._hops.next((domain_of(address),))
+        primary = self._hops.any_of(domain_of(address))
         if primary is None:
             return
         try:
@@ -266,7 +273,7 @@ class Drain:
                 finally:
                     connection.close()
         except (Failure, TimeoutError):
-            self._hops.failed(primary)
+            self._hops.host(primary).failed(self._clock.monotonic())
             return
         if stage is Stage.RCPT and reply.positive:
             await self._guard.asked(address)

@@ -9,6 +9,7 @@ from relay.appliances.evidence import Evidence
 from relay.clock import Clock
 from relay.db import Database
 from relay.delivery.flaws import Flaws
+from relay.delivery.greylisting import Appointments
 from relay.delivery.memory import Memory
 from relay.delivery.poison import InFlight
 from relay.mail import Reply
@@ -20,7 +21,8 @@ from relay.settings import Settings
 class Means:
     """``settings`` may be replaced, and hold for connections opened from then on. ``owns``: whether work for an
     appliance may be begun. ``breakdowns``: of this program, by number of message. ``heard``: told what a primary in its
-    right mind answered to RCPT for an address. ``flaws``: what primaries offer and can't do."""
+    right mind answered to RCPT for an address. ``flaws``: what primaries offer and can't do; ``appointments``: whom a
+    primary has greylisted."""
 
     settings: Settings
     db: Database
@@ -33,3 +35,4 @@ class Means:
     memory: Memory
     heard: Callable[[str, Reply], None]
     flaws: Flaws
+    appointments: Appointments

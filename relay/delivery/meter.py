@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 
 from relay.appliances.progress import MINUTE, Handback
-from relay.delivery.ramp import Ramp
+from relay.delivery.pace import Pace
 from relay.queue.model import Outcome
 from relay.queue.states import State
 from relay.queue.tables import PLACES
@@ -20,6 +20,8 @@ PEAK_OVER = 5
 SLOW_REPLY = 2.0
 """Seconds for a reply that are worth mentioning (95th percentile)."""
 HALF = 0.5
+NEARLY = 0.8
+"""Of the operator's ceiling: what comes so near to it is held back by it."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ class Signs:
     """What slows a drain, as the drain sees it. ``p95_reply``: seconds, None where nothing was asked lately.
     ``unrecorded``: whether deliveries wait for outcomes to be written."""
 
-    ramp: Ramp
+    pace: Pace
     p95_reply: float | None
     unrecorded: bool
 
@@ -111,11 +113,13 @@ class Meter:
             reasons.append(f"the primary takes {signs.p95_reply:.0f} s for a reply")
         if signs.unrecorded:
             reasons.append("this node's disk is slow to write what was delivered")
-        ramp = signs.ramp
-        if not ramp.canary and ramp.width < min(ramp.threshold, ramp.limit):
-            reasons.append(f"{ramp.width} of {ramp.limit} connections so far")
-        elif not ramp.canary and ramp.width < ramp.limit:
-            reasons.append(f"{ramp.width} of {ramp.limit} connections: the primary took no more")
+        pace = signs.pace
+        if pace.max_rate is not None and self.rate(now) >= NEARLY * pace.max_rate:
+            reasons.append(f"its operator allows {pace.max_rate:g} messages a second")
+        if pace.why:
+            reasons.append(pace.why)
+        elif not pace.canary and pace.width < pace.limit:
+            reasons.append(f"{pace.width} of {pace.limit} connections so far")
         return "; ".join(reasons[:2])
 
     def _second(self, at: int) -> _Second:

@@ -1,7 +1,8 @@
 """What an answer means for its recipient: delivered, to be tried again, or held. Pure.
 
 - 2xx to the dot: delivered.
-- 4xx, and every code without a meaning: tried again after minutes, more each time. Where the connection broke, or we
+- 4xx, and every code without a meaning: tried again after minutes, more each time; what is greylisting
+  (relay.delivery.greylisting) after the time that it asks for. Where the connection broke, or we
   were sent away (421), after seconds, more each time. A reply to the dot that never came is *unknown* (RFC 1047).
 - 5xx: held as ``failed``; while the return of the primary is recent, provisionally as ``breaker``.
 - A message at whose sending this program itself broke down three times: held as ``poison``.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.delivery import greylisting
 from relay.mail import Reply
 from relay.queue.model import Outcome
 from relay.queue.states import Reason, State
@@ -20,7 +22,7 @@ from relay.smtp.failure import Stage
 from relay.smtp.transaction import Answer
 
 MINUTES = (1, 2, 5, 10, 15, 20, 30)
-"""After the first, second … deferral; the last one from then on. Greylisting wants five minutes more often than not."""
+"""After the first, second … deferral; the last one from then on."""
 BROKEN = 2.0
 """Seconds until the next attempt after the first broken connection; doubled each time, up to the last of MINUTES."""
 JITTER = 0.2
@@ -55,7 +57,11 @@ def decide(answer: Answer, message_id: int, recipient_id: int, seen: Circumstanc
     if is_final(answer, seen):
         reason = Reason.BREAKER if seen.provisional else Reason.FAILED
         return Outcome(message_id, recipient_id, State.HELD, reply, now, reason)
-    wait = retry_after(seen.attempts, seen.chance, broken=_broken(answer, seen))
+    greylisted = greylisting.wait(answer, seen.attempts)
+    if greylisted is not None:
+        wait = greylisted * (1 + JITTER * seen.chance)
+    else:
+        wait = retry_after(seen.attempts, seen.chance, broken=_broken(answer, seen))
     return Outcome(
         message_id, recipient_id, State.QUEUED, reply, now, next_attempt_at=now + wait, unknown=answer.unknown
     )

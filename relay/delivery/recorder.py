@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from relay import events
 from relay.clock import iso
-from relay.delivery import poison
+from relay.delivery import greylisting, poison
 from relay.delivery.backlog import Backlog
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
@@ -62,7 +62,7 @@ class Recorder:
         self._waiting: deque[Answered] = deque()
         self._something = asyncio.Event()
         self._finishing = False
-        self._refused_senders: set[str] = set()
+        self._refused_senders = destination.refused_senders
         self._nearest_retry: float | None = None
         self.tried = 0
         """Recipients that have an outcome."""
@@ -148,10 +148,13 @@ class Recorder:
                 about_him = _about_the_recipient(answer, result)
                 if self._guard is not None and about_him and not (provisional and said.permanent):
                     self._heard(recipient.address, said)
-                if (recipient.attempts and about_him) or not answer.reply.temporary:  # greylisting defers the first
+                # Whatever it is called, greylisting defers the first attempt.
+                expected = recipient.attempts and about_him and greylisting.wait(answer, recipient.attempts) is None
+                if expected or not answer.reply.temporary:
                     evidence.note_recipient(appliance_id, answer.reply.temporary, now)
             elif answer.reply.permanent:
-                self._refused_senders.add(parcel.sender)
+                if len(self._refused_senders) < SENDERS:
+                    self._refused_senders.add(parcel.sender)
                 if len(self._refused_senders) >= SENDERS:
                     evidence.note_refusal(appliance_id, str(answer.reply), now)
 

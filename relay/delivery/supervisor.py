@@ -26,10 +26,12 @@ from relay.delivery import drains, poison
 from relay.delivery.breaker import WINDOW
 from relay.delivery.drain import TICK, Drain
 from relay.delivery.flaws import Flaws
+from relay.delivery.greylisting import Appointments
 from relay.delivery.guard import Guard
 from relay.delivery.journal import Journal
 from relay.delivery.means import Means
 from relay.delivery.memory import Memory
+from relay.delivery.pace import Pace
 from relay.delivery.poison import InFlight
 from relay.delivery.route import Destination, Postmaster
 from relay.mail import Reply
@@ -76,8 +78,8 @@ class Delivery:
         self._settling = settling
         self._endpoints = endpoints
         self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
-        flaws = Flaws(clock)
-        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard, flaws)
+        known = Flaws(clock), Appointments()
+        self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard, *known)
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
         self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
         self._guards: dict[int, Guard] = {}
@@ -124,6 +126,11 @@ class Delivery:
         """How the drain of an appliance gets on; None where none is going on here."""
         drain = self._drains.get(appliance_id)
         return drain.progress() if drain else None
+
+    def pace(self, appliance_id: int) -> Pace | None:
+        """How hard it presses; None where none is going on here."""
+        drain = self._drains.get(appliance_id)
+        return drain.pace if drain else None
 
     # What begins a drain
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015_ceilings"
-down_revision = "0012_limits"
+down_revision = "0014_progress"
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016_backups"
-down_revision = "0014_progress"
+down_revision = "0015_ceilings"
 
 OWN = "appliance_id IS NULL AND customer = '' AND status != 'resolved'"
 

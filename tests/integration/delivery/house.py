@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from relay.appliances import facts, store
@@ -55,6 +56,7 @@ class House:
         self.db = db
         self._resolver = Resolver(Dns(resolvers=[resolver], timeout=0.5))
         self.settings = settings
+        self.resolver = resolver
         self.clock = ShiftedClock()
         self.directory = Directory(db)
         self.pulse = Pulse()
@@ -98,6 +100,11 @@ class House:
         await self.set_health(health, since=self.clock.now() - 86400)
         await self.queue.start()
         self._running = [asyncio.create_task(part) for part in (self.wake.run(), self.delivery.run())]
+
+    async def set_appliance(self, **changes: object) -> None:
+        """What an operator says, and the node has heard of."""
+        await self.db.change(partial(store.set_appliance, **changes), "acme")
+        await self.directory.refresh()
 
     async def set_health(self, state: Health, since: float | None = None) -> None:
         fact = HealthFact(state, "as the test says", self.clock.now() if since is None else since)
@@ -205,8 +212,9 @@ async def house(
     silence: float = 30.0,
     **delivery: object,
 ) -> AsyncIterator[House]:
-    """A house whose delivery runs until the block is left. ``resolver``: a name server, by default none that is there.
-    ``silence``: seconds that a banner is waited for. ``delivery``: its settings."""
+    """A house whose delivery runs until the block is left. Without ``primaries`` they are found by MX, from the name
+    server at ``resolver``, by default none that is there. ``silence``: seconds that a banner is waited for.
+    ``delivery``: its settings."""
     settings = Settings(
         node=Node(name="test", hostname=hostname, postmaster=postmaster),
         delivery=DeliverySettings.model_validate(delivery),

@@ -205,6 +205,7 @@ async def test_a_primary_that_refuses_every_sender_fails_nobody(tmp_path: Path) 
             await home.accept(sender=f"s{number}@sender.example")
         await eventually(lambda: "not welcome" in home.evidence.view(home.appliance.id, home.clock.now()).refusal)
         await eventually(lambda: all(row.attempts for row in home.rows()))
+        await eventually(lambda: home.delivery.progress(home.appliance.id) is None)
         home.clock.ahead += 120
         await eventually(lambda: all(row.attempts == 2 for row in home.rows()))
         assert len(home.addresses(State.QUEUED)) == 6

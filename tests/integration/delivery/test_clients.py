@@ -105,7 +105,7 @@ async def test_a_primary_that_knows_no_ipv6(verb: str, tmp_path: Path) -> None:
             await home.up()
             await eventually(lambda: home.waiting() == 0)
         said = [(taken.recipients[0][:3], taken.said_client.get("ADDR")) for taken in primary.messages]
-        assert said == [("bob", None)] * 5 + [("ann", "192.0.2.1"), ("bob", None)]
+        assert sorted(said, key=str) == [("ann", "192.0.2.1")] + [("bob", None)] * 6
         refused = [command for command in primary.commands if command.startswith(verb) and "IPV6" in command]
         assert len(refused) <= (3 if verb == "XFORWARD" else 1)  # those that were under way
 
@@ -119,9 +119,12 @@ async def test_xclient_makes_the_primary_judge_the_client(tmp_path: Path) -> Non
                 await home.accept(name, client=WHO[name])
             await home.up()
             await eventually(lambda: home.waiting() == 0)
-        assert [(taken.helo, taken.said_client) for taken in primary.messages[:4]] == [
-            *[("mail.ann.example", asked("192.0.2.1", "ESMTP", "mail.ann.example", "mail.ann.example"))] * 2,
+        ann = ("mail.ann.example", asked("192.0.2.1", "ESMTP", "mail.ann.example", "mail.ann.example"))
+        assert [(taken.helo, taken.said_client) for taken in primary.messages] == [
+            ann,
+            ann,
             ("bob", asked("IPV6:2001:db8::2", "SMTP", "bob", "[UNAVAILABLE]")),
+            ann,  # every fourth message is the newest
             ("mail?cyd+", asked("192.0.2.3", "ESMTP", "mail?cyd+", "[UNAVAILABLE]")),
         ]
         assert primary.connections == 1

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from relay import events
 from relay.appliances.model import Primary
 from relay.appliances.mx import Endpoints
-from relay.clock import Clock
+from relay.delivery.greylisting import Appointments
+from relay.delivery.ramp import Ramp
 from relay.delivery.route import Destination, Hops
 from relay.dns import Resolver
 from relay.mail import Reply
+from relay.queue.model import Outgoing
 from relay.queue.states import State
 from relay.settings import Dns
-from tests.integration.delivery.house import DOMAIN, RECEIVED, house
+from tests.integration.delivery.house import DOMAIN, RECEIVED, House, house
 from tests.support.dns_stub import DnsStub
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
@@ -131,52 +134,45 @@ async def test_each_domain_of_an_appliance_by_mx_has_hosts_of_its_own(tmp_path: 
         "third.example MX": ["5 mail.third.example."],
     }
     async with DnsStub(records) as stub, house(tmp_path) as home:
-        endpoints = Endpoints(Resolver(Dns(resolvers=[stub.address])), home.settings.node)
-        hops = Hops(Destination(home.appliance.id, home.directory, endpoints, home.pulse), home.clock)
-        await hops.look_up(["acme.example", "other.example", "third.example"])
-        mail, backup, third = (
+        await home.accept("one", "two")
+        (message,) = await home.queue.due(home.appliance.id, home.clock.now())
+        hops, parcel_for = await hops_of(home, stub, message, "acme.example", "other.example", "third.example")
+        acme, other, third = (parcel_for(domain) for domain in ("acme.example", "other.example", "third.example"))
+        mail, backup, third_mail = (
             Primary("mail.acme.example"),
             Primary("backup.acme.example"),
             Primary("mail.third.example"),
         )
-        assert hops.next(["acme.example"]) == mail
-        hops.failed(mail)
-        assert hops.next(["acme.example"]) == backup
-        hops.failed(backup)
-        assert hops.next(["acme.example", "third.example"]) == third
-        hops.worked(mail)
-        assert hops.next(["acme.example", "third.example"]) == mail
-        assert hops.next(["other.example"]) is None  # we are its best: one hop, and never back
+        assert hops.next([acme]) == (mail, acme)
+        hops.host(mail).failed(home.clock.monotonic())
+        assert hops.next([acme]) == (backup, acme)
+        hops.host(backup).failed(home.clock.monotonic())
+        assert hops.next([acme, third]) == (third_mail, third)
+        hops.host(mail).answered(home.clock.monotonic())
+        assert hops.next([acme, third]) == (mail, acme)
+        assert hops.next([other]) is None  # we are its best: one hop, and never back
 
-        number = await home.accept("one", "two")
-        (message,) = await home.queue.due(home.appliance.id, home.clock.now())
         one, two = message.recipients
         mixed = dataclasses.replace(message, recipients=(one, dataclasses.replace(two, domain="third.example")))
         parcels = hops.split(mixed)
-        assert [(parcel.id, len(parcel.recipients)) for parcel in parcels] == [(number, 1), (number, 1)]
-        assert [hops.serves(third, parcel) for parcel in parcels] == [False, True]
+        assert [(parcel.id, len(parcel.recipients)) for parcel in parcels] == [(message.id, 1), (message.id, 1)]
+        assert [hops.serves(third_mail, parcel) for parcel in parcels] == [False, True]
 
 
-async def test_a_silent_host_rests_longer_where_there_is_another(tmp_path: Path) -> None:
-    """What costs time to find out isn't tried again for half a minute; a lone host is, a second later."""
-    ticks, other = [1000.0], tmp_path / "other"
-    other.mkdir()
-    async with ScriptedPrimary() as first, ScriptedPrimary() as second, house(tmp_path, first, second) as home:
-        endpoints = Endpoints(Resolver(Dns(resolvers=["127.0.0.1:1"])), home.settings.node)
-        destination = Destination(home.appliance.id, home.directory, endpoints, home.pulse)
-        hops = Hops(destination, Clock(wall=lambda: 0.0, monotonic=lambda: ticks[0]))
-        silent, good = destination.fixed
-        hops.failed(silent, silent=True)
-        ticks[0] += 29.0
-        assert hops.next([DOMAIN]) == good
-        ticks[0] += 2.0
-        assert hops.next([DOMAIN]) == silent
-    async with ScriptedPrimary() as only, house(other, only) as home:
-        destination = Destination(home.appliance.id, home.directory, endpoints, home.pulse)
-        hops = Hops(destination, Clock(wall=lambda: 0.0, monotonic=lambda: ticks[0]))
-        hops.failed(destination.fixed[0], silent=True)
-        ticks[0] += 1.5
-        assert hops.next([DOMAIN]) == destination.fixed[0]
+async def hops_of(
+    home: House, stub: DnsStub, message: Outgoing, *domains: str
+) -> tuple[Hops, Callable[[str], Outgoing]]:
+    """The hosts of these domains, and how to make a parcel for one of them of a message."""
+    endpoints = Endpoints(Resolver(Dns(resolvers=[stub.address])), home.settings.node)
+    destination = Destination(home.appliance.id, home.directory, endpoints, home.pulse)
+    hops = Hops(destination, home.clock, Appointments(), lambda: Ramp.begin(4))
+    await hops.look_up(domains)
+    recipient = message.recipients[0]
+
+    def parcel_for(domain: str) -> Outgoing:
+        return dataclasses.replace(message, recipients=(dataclasses.replace(recipient, domain=domain),))
+
+    return hops, parcel_for
 
 
 def connections_failed() -> float:

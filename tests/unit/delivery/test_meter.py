@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from relay.appliances.progress import Handback
 from relay.delivery.meter import Meter, Signs, merged
-from relay.delivery.ramp import Ramp
+from relay.delivery.pace import Pace
 from relay.mail import Reply
 from relay.queue.model import Outcome
 from relay.queue.states import Reason, State
@@ -14,7 +16,8 @@ BEGAN = 1_800_000_000.0
 OK = Reply(250, "2.0.0", "queued")
 LATER = Reply(451, "4.7.1", "greylisted")
 NO = Reply(550, "5.1.1", "no such user")
-WIDE = Signs(Ramp.begin(20, canary=False, gentle=False), None, False)
+WIDE = Signs(Pace(False, 20, 20, 20, None, ""), None, False)
+BEGINNING = Pace(False, 1, 1, 20, None, "")
 
 
 def outcome(at: float, state: State = State.DELIVERED, reply: Reply = OK, recipient: int = PLACES) -> Outcome:
@@ -53,15 +56,23 @@ def test_what_is_in_the_way_is_named_the_weightiest_first() -> None:
     assert fed(10, 30).why(WIDE, BEGAN + 30) == ""
     meter = fed(10, 30, State.HELD, NO)
     meter.trouble("192.0.2.25:25: 421 4.7.0 too many", BEGAN + 20)
-    narrow = Signs(Ramp.begin(20, canary=False).pushed_back(0), 12.2, True)
+    full = "192.0.2.25:25: 1 of 20 connections, because of 421 4.7.0 too many"
+    narrow = Signs(dataclasses.replace(BEGINNING, why=full), 12.2, True)
     assert meter.why(narrow, BEGAN + 30) == (
         "the primary refuses 300 of 300 recipients: 550 5.1.1 no such user; 192.0.2.25:25: 421 4.7.0 too many"
     )
     assert meter.why(narrow, BEGAN + 200) == (
         "the primary takes 12 s for a reply; this node's disk is slow to write what was delivered"
     )
-    assert meter.why(Signs(Ramp.begin(20, canary=False), 0.1, False), BEGAN + 200) == "1 of 20 connections so far"
-    assert meter.why(Signs(narrow.ramp, 0.1, False), BEGAN + 200) == "1 of 20 connections: the primary took no more"
+    assert meter.why(Signs(BEGINNING, 0.1, False), BEGAN + 200) == "1 of 20 connections so far"
+    assert meter.why(Signs(narrow.pace, 0.1, False), BEGAN + 200) == full
+
+
+def test_an_operators_ceiling_is_named_where_it_holds_the_drain_back() -> None:
+    """Not where the drain is far below it."""
+    meter, limited = fed(10, 30), dataclasses.replace(WIDE.pace, max_rate=10.0)
+    assert meter.why(Signs(limited, None, False), BEGAN + 30) == "its operator allows 10 messages a second"
+    assert meter.why(Signs(dataclasses.replace(limited, max_rate=20.0), None, False), BEGAN + 30) == ""
 
 
 def test_an_outage_gets_its_share_once() -> None:
