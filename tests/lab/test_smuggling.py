@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import smtplib
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -49,17 +50,34 @@ async def carry_all(node: Node) -> None:
         await asyncio.to_thread(send, node.address, recipients, letter(look_alike))
 
 
-def check(line: Tap) -> None:
-    """What was sent has as many ends of data as messages, for the most gullible reader, and no bare CR or LF."""
+def commands(sent: bytes) -> Iterator[bytes]:
+    """Each command of one connection, without the octets of chunks."""
+    while sent:
+        command, _, sent = sent.partition(b"\r\n")
+        yield command
+        if command.startswith(b"BDAT"):
+            sent = sent[int(command.split()[1]) :]
+
+
+def check(line: Tap, *, chunking: bool) -> None:
+    """What was sent has no bare CR or LF, and as many ends of data as messages, for the most gullible reader; or as
+    many last chunks, for one who counts their octets."""
     sent = b"".join(line.heard)
     assert BARE.search(sent) is None
-    assert len(ANY_END.findall(sent)) == COUNT
-    assert sent.count(END) == COUNT
+    if chunking:
+        said = [command for heard in line.heard for command in commands(bytes(heard))]
+        assert sum(command.endswith(b" LAST") for command in said) == COUNT
+        assert {command.split()[0] for command in said} == {b"EHLO", b"MAIL", b"RCPT", b"BDAT", b"QUIT"}
+    else:
+        assert len(ANY_END.findall(sent)) == COUNT
+        assert sent.count(END) == COUNT
 
 
-async def test_a_primary_gets_one_message_for_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunking", [False, True], ids=["by DATA", "by BDAT"])
+async def test_a_primary_gets_one_message_for_each(chunking: bool, tmp_path: Path) -> None:
     """However a message tries to smuggle another one, a Postfix that would fall for it gets the one that we took."""
-    with postfix.primary("gold.example", port=free_port(), **GULLIBLE) as peer:
+    settings = {**GULLIBLE, "smtpd_discard_ehlo_keywords": "" if chunking else "chunking"}
+    with postfix.primary("gold.example", port=free_port(), **settings) as peer:
         await asyncio.to_thread(send, ("127.0.0.1", peer.port), ["someone@gold.example"], letter(b"\n.\n"))
         await eventually(lambda: len(peer.messages("gold.example")) == 2)  # it does fall for it
         async with (
@@ -68,6 +86,7 @@ async def test_a_primary_gets_one_message_for_each(tmp_path: Path) -> None:
             tap(scripted.host, scripted.port) as to_scripted,
             running(tmp_path) as node,
         ):
+            scripted.offers += ["CHUNKING"] if chunking else []
             await node.relayctl("domain", "add", "gold.example", "--primary", to_postfix.address)
             await node.relayctl("domain", "add", "silver.example", "--primary", to_scripted.address)
             await node.until("gold.example", health="up")
@@ -77,8 +96,8 @@ async def test_a_primary_gets_one_message_for_each(tmp_path: Path) -> None:
             await eventually(lambda: len(peer.messages("gold.example")) >= 2 + COUNT and not peer.queued(), timeout=60)
             for domain in ("gold.example", "silver.example"):
                 await node.until(domain, queued=0)
-            check(to_postfix)
-            check(to_scripted)
+            check(to_postfix, chunking=chunking)
+            check(to_scripted, chunking=chunking)
             assert {taken.recipients for taken in scripted.messages} == {("someone@silver.example",)}
             assert len(scripted.messages) == COUNT
             assert scripted.violations == []
