@@ -1,10 +1,10 @@
 """The connections of one drain: how many there are, what each carries next, and what is learnt when one ends.
 
-Promises: a canary is alone until its outcome is recorded; no host gets a connection past the width of its ramp, nor all
-of them together past the limit, and those that are too many go home with their next message; no message is begun
-faster than the operator's ceiling; one connection in four takes the newest mail first, or, where there are fewer, every
-fourth message is the newest. Trouble with a connection counts against its host, never against a message that the host
-hadn't turned to.
+Promises: a canary is alone until its outcome is recorded, or its host silent for so long that another one gets a
+canary; no host gets a connection past the width of its ramp, nor all of them together past the limit, and those that
+are too many go home with their next message; no message is begun faster than the operator's ceiling; one connection in
+four takes the newest mail first, or, where there are fewer, every fourth message is the newest. Trouble with a
+connection counts against its host, never against a message that the host hadn't turned to.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from relay.delivery.host import Host
 from relay.delivery.means import Means
 from relay.delivery.news import News, wait_for
 from relay.delivery.outcome import POISON
-from relay.delivery.pace import Pace, pace_of
-from relay.delivery.ramp import Ramp
+from relay.delivery.pressure import Pressure
 from relay.delivery.recorder import Recorder
+from relay.delivery.roster import Roster
 from relay.delivery.route import Destination, Hops
 from relay.queue.model import Outgoing
 from relay.smtp.failure import Failure, Kind
@@ -35,8 +35,6 @@ IDLE = 5.0
 """Seconds that a connection waits for more mail before QUIT."""
 LOOK = 1.0
 """Seconds after which a waiting connection looks around though nothing has happened."""
-NEWEST = 4
-"""One connection in so many takes the newest mail first; of fewer connections one message in so many."""
 PROBE_EVERY = 30.0
 """Seconds between two attempts while the breaker has tripped."""
 UNRECORDED = 1000
@@ -76,47 +74,28 @@ class Crew:
         self._news = news
         self._contents = Contents(means.queue, backlog.parcels)
         self._portion = means.memory.portion()
-        self._couriers: dict[asyncio.Task[None], Courier] = {}
         self._eras: dict[int, int] = {}  # of its host's ramp when a parcel was begun, by its first recipient
         self._given = 0  # messages, since the drain began
-        self._leaving = 0  # of the couriers, those who take nothing more
-        self._lanes = 0  # of the others, those who take the newest first
-        self._limit = self._max_connections()
-        self._limited_rate = destination.max_rate is not None
         self._reach = destination.reach()
-        self._canary = self._reach is Reach.CANARY
         self._canary_answered = False
+        self._roster = Roster(hops)
+        self.pressure = Pressure(destination, means, hops, news, canary=self._reach is Reach.CANARY)
 
     @property
     def empty(self) -> bool:
-        return not self._couriers
-
-    @property
-    def pace(self) -> Pace:
-        return pace_of(self._hops.hosts, canary=self._canary, limit=self._limit, max_rate=self._destination.max_rate)
+        return not self._roster
 
     @property
     def _quiet(self) -> bool:
         """Nothing is in flight, and the breaker hasn't tripped."""
         return not self._backlog.claimed and self.holds_until is None
 
-    @property
-    def _allowed(self) -> int:
-        """Connections at once, to all hosts together."""
-        return 1 if self._canary else self._limit
-
-    @property
-    def _staying(self) -> int:
-        """Connections that don't go home just now."""
-        return len(self._couriers) - self._leaving
-
     # How many
 
     def canary(self) -> None:
         """From now on one message at a time, until one is taken."""
-        self._canary, self._canary_answered = True, False
-        self._hops.begin_anew()
-        self._tell()
+        self._canary_answered = False
+        self.pressure.begin_canary()
 
     def heed_reach(self) -> None:
         """A primary that was silent in between gets a canary again; for one that is up, one answer is enough."""
@@ -124,57 +103,41 @@ class Crew:
         if before is Reach.YES and self._reach is Reach.CANARY:
             self.canary()
         elif self._reach is Reach.YES and self._canary_answered and self._quiet:
-            self._proven()
-
-    def heed_limits(self) -> None:
-        """What an operator may have changed."""
-        self._limit = self._max_connections()
-        self._limited_rate = self._destination.max_rate is not None
-        for host in self._hops.hosts:
-            before = host.ramp
-            if host.limited(self._limit):
-                self._ramped(host, before)
+            self.pressure.proven()
 
     def send_out(self) -> None:
         """As many couriers as there is work for, each with two messages at least, and as ramp and ceiling allow."""
-        while self._may_claim() and len(self._couriers) < self._allowed and not self._paced():
+        while self._may_claim() and self._roster.counted < self.pressure.allowed and not self._paced():
             found = self._hops.next(self._backlog.parcels())
             if found is None:
                 return
             primary, parcel = found
             free = sum(
-                courier.waiting and self._hops.serves(courier.primary, parcel) for courier in self._couriers.values()
+                courier.waiting and self._hops.serves(courier.primary, parcel) for courier in self._roster.couriers
             )
             if self._backlog.unclaimed <= 2 * free:
                 return
-            self._send_to(self._hops.host(primary))
-
-    def _send_to(self, host: Host) -> None:
-        taken = {courier.slot for courier in self._couriers.values()}
-        slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-        courier = Courier(
-            self,
-            slot,
-            host.ramp.era,
-            host.primary,
-            self._destination,
-            self._means.settings,
-            self._contents,
-            self._portion,
-            self._means.in_flight,
-            self._means.flaws,
-        )
-        courier.sent_at = self._means.clock.monotonic()
-        host.connections += 1
-        self._lanes += _in_lane(slot)
-        task = asyncio.create_task(courier.run())
-        self._couriers[task] = courier
-        task.add_done_callback(self._came_back)
+            courier = Courier(
+                self,
+                self._roster.slot(),
+                self._hops.host(primary).ramp.era,
+                primary,
+                self._destination,
+                self._means.settings,
+                self._contents,
+                self._portion,
+                self._means.in_flight,
+                self._means.flaws,
+            )
+            courier.sent_at = self._means.clock.monotonic()
+            self._roster.send(courier, self._came_back)
 
     def call_back(self) -> None:
-        """Those who get no session at a host that isn't the only one: another shall have the mail meanwhile."""
+        """Those who get no session at a host that isn't the only one: another shall have the mail meanwhile. Those who
+        wait there for an answer have to, and aren't in another's way."""
         now = self._means.clock.monotonic()
-        for task, courier in list(self._couriers.items()):
+        self._roster.look_for_silence(now)
+        for task, courier in self._roster.under_way:
             host = self._hops.host(courier.primary)
             late = not courier.arrived and now - courier.sent_at > host.patience
             if late and self._hops.replaceable(courier.primary):
@@ -187,39 +150,13 @@ class Crew:
     def call_home(self) -> None:
         """Nothing may be begun any more: those who are still on their way there turn round."""
         self._contents.forget()
-        for task, courier in list(self._couriers.items()):
-            if not courier.connected:
-                task.cancel()
+        for task, _ in self._roster.under_way:
+            task.cancel()
 
     def cut_off(self) -> None:
         """End every connection; what is in flight is unknown."""
-        for courier in self._couriers.values():
+        for courier in self._roster.couriers:
             courier.close()
-
-    def _max_connections(self) -> int:
-        return self._destination.max_connections(self._means.settings.delivery.max_connections)
-
-    def begin_ramp(self) -> Ramp:
-        """What each host begins with."""
-        return Ramp.begin(self._limit, gentle=self._means.settings.delivery.ramp)
-
-    def _proven(self) -> None:
-        """The canary was answered, and the primary is known to be up: no canary is needed any more."""
-        if self._canary:
-            self._canary = False
-            self._tell()
-
-    def _ramped(self, host: Host, before: Ramp) -> None:
-        """The ramp of a host has changed."""
-        if host.ramp.era != before.era and host.ramp.width < before.width:
-            name, width = self._destination.name, host.ramp.width
-            events.pressed_less(name, str(host.primary), before.width, width, host.ramp.why)
-        if host.ramp.width != before.width:
-            self._tell()
-
-    def _tell(self) -> None:
-        events.ramp(self._destination.name, self.pace.width)
-        self._news.announce()
 
     def _may_claim(self) -> bool:
         """Whether it is time for one more message."""
@@ -227,21 +164,13 @@ class Crew:
             return False
         if self.holds_until is not None and self._means.clock.now() < self.holds_until:
             return False
-        return not self._canary or not self._backlog.claimed
+        return not self.pressure.canary or self._backlog.claimed <= self._roster.overdue
 
     def _paced(self) -> bool:
         """Whether the ceiling leaves nothing to do for one more connection."""
-        if not self._limited_rate:
+        if not self.pressure.has_ceiling:
             return False
-        return self._pause() > 0 or any(courier.waiting for courier in self._couriers.values())
-
-    def _pause(self) -> float:
-        """Seconds until the ceiling lets the next message begin."""
-        if not self._limited_rate:
-            return 0.0
-        now = self._means.clock.monotonic()
-        ceiling = self._destination.ceiling(now)
-        return ceiling.wait(now) if ceiling else 0.0
+        return self.pressure.pause() > 0 or any(courier.waiting for courier in self._roster.couriers)
 
     # What couriers say to it
 
@@ -252,9 +181,9 @@ class Crew:
         clock = self._means.clock
         leaves_at = clock.monotonic() + IDLE
         courier.waiting = True
-        while self.may_begin() and not host.crowded and self._staying <= self._allowed and courier.errors < ERRORS:
+        while self.may_begin() and self._may_stay(courier, host):
             news = self._news.next
-            may_claim, pause = self._may_claim(), self._pause()
+            may_claim, pause = self._may_claim(), self.pressure.pause()
             parcel = self._claim(courier) if may_claim and not pause else None
             if parcel is not None and self._means.breakdowns.get(parcel.id, 0) >= POISON:
                 self._recorder.add(parcel, None)
@@ -266,37 +195,32 @@ class Crew:
                 return parcel
             else:
                 left = leaves_at - clock.monotonic()
-                if left <= 0 and not (self._canary and self._backlog.claimed) and not self._last(pause):
+                if left <= 0 and not (self.pressure.canary and self._backlog.claimed) and not self._last(pause):
                     break
                 longest = max(left, LOOK)
                 await wait_for(news, min(longest, max(pause, TURN)) if may_claim and pause else longest)
-        self._leaves(courier, host)
+        self._roster.leaves(courier)
+        self._news.announce()
         return None
 
-    def _leaves(self, courier: Courier, host: Host) -> None:
-        courier.leaving = True
-        host.leaving += 1
-        self._leaving += 1
-        self._lanes -= _in_lane(courier.slot)
-        self._news.announce()
+    def _may_stay(self, courier: Courier, host: Host) -> bool:
+        """Whether a connection isn't one too many, and hasn't heard no too often."""
+        return courier.errors < ERRORS and not host.crowded and self._roster.staying <= self.pressure.allowed
 
     def _last(self, pause: float) -> bool:
         """Whether this is the only connection, and stays because it waits for the ceiling alone."""
-        return 0 < pause < STAYS and self._backlog.unclaimed > 0 and self._staying == 1
+        return 0 < pause < STAYS and self._backlog.unclaimed > 0 and self._roster.staying == 1
 
     def _claim(self, courier: Courier) -> Outgoing | None:
-        """Its next parcel: the newest for one connection in four, or else for one message in four."""
-        newest = _in_lane(courier.slot if self._lanes else self._given)
+        newest = self._roster.takes_newest(courier, self._given)
         return self._backlog.claim(partial(self._hops.serves, courier.primary), newest=newest)
 
     def _give(self, courier: Courier, host: Host, parcel: Outgoing) -> None:
-        now = self._means.clock.monotonic()
         courier.waiting = False
         self._given += 1
-        if self._limited_rate:
-            self._destination.begun(now)
+        self.pressure.begun()
         self._eras[parcel.recipients[0].id] = host.ramp.era
-        host.given(now)
+        host.given(self._means.clock.monotonic())
         if self.holds_until is not None:
             self.holds_until = self._means.clock.now() + PROBE_EVERY
 
@@ -309,11 +233,9 @@ class Crew:
         host.answered(self._means.clock.monotonic())
         delivered = any(answer.delivered for answer in result.answers)
         if delivered:
-            self._proven()
+            self.pressure.proven()
         if self._greylisted(courier, parcel, result) or delivered:
-            before = host.ramp
-            if host.clean(era, _reply_time(parcel, result)):
-                self._ramped(host, before)
+            self.pressure.clean(host, era, _reply_time(parcel, result))
 
     def put_back(self, courier: Courier, parcel: Outgoing) -> None:
         self._taken_back(courier, parcel)
@@ -353,14 +275,8 @@ class Crew:
         courier.timings = ()
 
     def _came_back(self, task: asyncio.Task[None]) -> None:
-        courier = self._couriers.pop(task)
+        courier = self._roster.back(task)
         host = self._hops.host(courier.primary)
-        host.connections -= 1
-        if courier.leaving:
-            host.leaving -= 1
-            self._leaving -= 1
-        else:
-            self._lanes -= _in_lane(courier.slot)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Failure):
             self._connection_failed(courier, host, error)
@@ -379,17 +295,11 @@ class Crew:
             return
         events.connection_failed(self._destination.name, str(courier.primary), str(failure))
         self._recorder.meter.trouble(f"{courier.primary}: {failure}", self._means.clock.now())
-        before, others = host.ramp, (other for other in self._couriers.values() if other.primary == courier.primary)
+        others = (other for other in self._roster.couriers if other.primary == courier.primary)
         gone = not failure.answered and not courier.answered and not any(other.answered for other in others)
-        if host.lost(courier.era, str(failure)) if gone else host.pushed_back(courier.era, str(failure)):
-            self._ramped(host, before)
+        self.pressure.pushed_back(host, courier.era, str(failure), gone=gone)
         if failure.reply is None or failure.reply.permanent:
             self._destination.suspect()
-
-
-def _in_lane(turn: int) -> bool:
-    """Whether a connection in this place, or a message in this turn, is one for the newest mail."""
-    return turn % NEWEST == NEWEST - 1
 
 
 def _reply_time(parcel: Outgoing, result: Result) -> float | None:

@@ -57,7 +57,7 @@ class Drain:
         self._clock = means.clock
         self._means = means
         self._news = News()
-        self._hops = Hops(destination, means.clock, means.appointments, lambda: self._crew.begin_ramp())
+        self._hops = Hops(destination, means.clock, means.appointments, lambda: self._crew.pressure.begin_ramp())
         self._backlog = Backlog(
             means.queue, destination.id, means.clock, self._hops.split, means.breakdowns, self._news.announce
         )
@@ -88,7 +88,7 @@ class Drain:
 
     @property
     def pace(self) -> Pace:
-        return self._crew.pace
+        return self._crew.pressure.pace
 
     def progress(self) -> Progress:
         number, meter, now = self._destination.id, self._recorder.meter, self._clock.now()
@@ -172,7 +172,7 @@ class Drain:
             await self._guard.look()
             self._heed_breaker()
         self._crew.heed_reach()
-        self._crew.heed_limits()
+        self._crew.pressure.heed_limits()
         self._crew.call_back()
         nearest = self._recorder.nearest_retry()
         if nearest is not None:

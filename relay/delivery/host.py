@@ -56,7 +56,7 @@ class Host:
 
     def passes_on(self, now: float) -> bool:
         """Whether mail goes to less preferred hosts as well: it failed, is silent, or said that it is full."""
-        return self.failures > 0 or self.rests(now) or self.ramp.full or self._silent(now)
+        return self.failures > 0 or self.rests(now) or self.ramp.full or self.silent(now)
 
     @property
     def crowded(self) -> bool:
@@ -68,7 +68,8 @@ class Host:
         """Seconds for a session to begin, where others could have the mail."""
         return min(OPENING * 2.0 ** min(self.failures, 10), LONGEST_OPENING)
 
-    def _silent(self, now: float) -> bool:
+    def silent(self, now: float) -> bool:
+        """It has messages, and hasn't answered anything for long."""
         return self.in_hand > 0 and now - self._heard_at > SILENT
 
     # What happens

@@ -127,6 +127,25 @@ async def test_a_host_that_is_silent_doesn_t_hold_up_the_drain(tmp_path: Path, m
             assert len(second.messages) == 30
 
 
+async def test_a_host_that_falls_silent_in_the_middle_holds_up_its_own_messages_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that wait for its answers don't count, so that the next host gets as many as are allowed."""
+    monkeypatch.setattr(host, "SILENT", 0.5)
+    async with ScriptedPrimary() as first, ScriptedPrimary() as second:
+        first.on_content = HANG
+        async with house(tmp_path, first, second, max_connections=2, ramp=False) as home:
+            for number in range(40):
+                await home.accept(f"r{number}")
+            await home.returns()
+            await eventually(lambda: len(second.messages) >= 34)  # a connection has three messages under way
+            assert second.open_connections <= 2
+            first.on_content = None
+            await first.drop_connections()
+            home.clock.ahead += 60
+            await eventually(lambda: home.waiting() == 0)
+
+
 async def test_a_lone_host_that_is_slow_to_greet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no other host, patience is that of the SMTP client."""
     monkeypatch.setattr(host, "OPENING", 0.3)
