@@ -173,6 +173,7 @@ def queue_depth(domain: str, state: str, recipients: int) -> None:
 
 _outcomes = _counter("outcomes_total", "What became of recipients handed to a primary", "appliance", "outcome")
 _delivery_connections = _gauge("delivery_connections", "Connections to a primary", "appliance")
+_quarantine_over = _counter("quarantine_dropped_total", "Recipients dropped after their time in quarantine")
 _connection_failures = _counter("connection_failures_total", "Connections that broke or weren't taken", "appliance")
 _pushed_back = _counter("pressed_less_total", "Times that a primary got fewer connections, for its sake", "appliance")
 
@@ -197,6 +198,36 @@ def deferred(appliance: str, message: int, recipient: str, reply: Reply, next_at
 def held(appliance: str, message: int, recipient: str, reason: str, reply: Reply) -> None:
     _outcomes.labels(appliance, "held").inc()
     _log.warning("held", appliance=appliance, id=message, recipient=recipient, reason=reason, reply=str(reply))
+
+
+def bounced(appliance: str, message: int, recipient: str, reply: str) -> None:
+    """It has failed for good; ``reply`` says whether its sender is told."""
+    _outcomes.labels(appliance, "bounced").inc()
+    _log.warning("bounced", appliance=appliance, id=message, recipient=recipient, reply=reply)
+
+
+def expired(appliance: str, message: int, recipient: str, reply: str) -> None:
+    """The same, for age."""
+    _outcomes.labels(appliance, "expired").inc()
+    _log.warning("expired", appliance=appliance, id=message, recipient=recipient, reply=reply)
+
+
+def quarantined(appliance: str, message: int, recipient: str, evidence: str, reply: str) -> None:
+    """It has failed, or expired, and nobody is told, for want of a sender who exists."""
+    _outcomes.labels(appliance, "quarantined").inc()
+    _log.warning("quarantined", appliance=appliance, id=message, recipient=recipient, evidence=evidence, reply=reply)
+
+
+def quarantine_over(message: int, recipient: str) -> None:
+    """What nobody released is dropped."""
+    _quarantine_over.inc()
+    _log.warning("dropped after its time in quarantine", id=message, recipient=recipient)
+
+
+def judged_later(appliance: str, message: int, sender: str, evidence: str) -> None:
+    """Who vouches for the sender can't be known now."""
+    _outcomes.labels(appliance, "judged later").inc()
+    _log.info("judged later", appliance=appliance, id=message, sender=sender, evidence=evidence)
 
 
 def outcome_unknown(appliance: str, message: int) -> None:
@@ -249,6 +280,42 @@ def breaker_tripped(appliance: str, reason: str) -> None:
 
 def breaker_released(appliance: str, by: str) -> None:
     _log.info("breaker released", appliance=appliance, by=by)
+
+
+# --- reports to senders -----------------------------------------------------------------------------------------------
+
+_reports = _counter("reports_total", "Reports to senders, by what became of them", "outcome")
+_reports_waiting = _gauge("reports_waiting", "Reports that wait to be sent")
+
+
+def report_made(appliance: str, message: int, to: str, kind: str, about: Sequence[str]) -> None:
+    """It is on disk, and what it says is true; ``kind``: failed or delayed."""
+    _reports.labels(kind).inc()
+    _log.info("report made", appliance=appliance, id=message, to=to, kind=kind, about=_few(about))
+
+
+def report_sent(report: int, message: int, to: str, reply: str) -> None:
+    _reports.labels("sent").inc()
+    _log.info("report sent", report=report, id=message, to=to, reply=reply)
+
+
+def report_deferred(report: int, message: int, to: str, reply: str, next_attempt_at: str) -> None:
+    _reports.labels("deferred").inc()
+    _log.info("report deferred", report=report, id=message, to=to, reply=reply, next_attempt_at=next_attempt_at)
+
+
+def report_dropped(report: int, message: int, to: str, reply: str) -> None:
+    """It was refused for good, or has become too old; nobody is told of that."""
+    _reports.labels("dropped").inc()
+    _log.warning("report dropped", report=report, id=message, to=to, reply=reply)
+
+
+def reports_waiting(count: int) -> None:
+    _reports_waiting.set(count)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW_DOMAINS]) + (", …" if len(names) > FEW_DOMAINS else "")
 
 
 # --- the outage -------------------------------------------------------------------------------------------------------

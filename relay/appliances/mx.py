@@ -26,7 +26,7 @@ STALE = 86400.0
 @dataclass(frozen=True, slots=True)
 class Route:
     """The hosts for one domain, most preferred first. Where there are none, ``problem`` says why; ``unknown``: only
-    because the DNS didn't answer, so that nothing is wrong with the domain.
+    because the DNS didn't answer, so that nothing is wrong with the domain; ``null``: it takes no mail at all.
 
     ``preferences``: of each host, as its MX has it; empty where the order says all, as with fixed primaries.
     """
@@ -34,6 +34,7 @@ class Route:
     primaries: tuple[Primary, ...]
     problem: str = ""
     unknown: bool = False
+    null: bool = False
     preferences: tuple[int, ...] = ()
 
     @property
@@ -119,7 +120,7 @@ class Us:
 def choose(domain: str, records: Sequence[Mx], ours: Collection[str]) -> Route:
     """The hosts of ``records`` that are strictly preferred to us; ``ours``: the hosts that are us."""
     if all(not record.host for record in records):
-        return Route((), f"{domain} has a null MX: it takes no mail (RFC 7505)")
+        return Route((), f"{domain} has a null MX: it takes no mail (RFC 7505)", null=True)
     limit = min((record.preference for record in records if record.host in ours), default=None)
     preferred = [record for record in records if record.host and (limit is None or record.preference < limit)]
     if preferred:

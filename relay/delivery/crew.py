@@ -225,7 +225,7 @@ class Crew:
             self.holds_until = self._means.clock.now() + PROBE_EVERY
 
     def answered(self, courier: Courier, parcel: Outgoing, result: Result) -> None:
-        self._recorder.add(parcel, result)
+        self._recorder.add(parcel, result, courier.primary.host)
         host, era = self._hops.host(courier.primary), self._taken_back(courier, parcel)
         if all(answer.local for answer in result.answers):
             return

@@ -49,22 +49,22 @@ class Circumstances:
     chance: float
 
 
-def decide(answer: Answer, message_id: int, recipient_id: int, seen: Circumstances, now: float) -> Outcome:
-    """The outcome of an attempt that was made."""
-    reply = answer.reply
+def decide(
+    answer: Answer, message_id: int, recipient_id: int, seen: Circumstances, now: float, remote: str = ""
+) -> Outcome:
+    """The outcome of an attempt that was made; ``remote``: at which host."""
+    reply, remote = answer.reply, "" if answer.local else remote
     if answer.delivered:
         return Outcome(message_id, recipient_id, State.DELIVERED, reply, now)
     if is_final(answer, seen):
         reason = Reason.BREAKER if seen.provisional else Reason.FAILED
-        return Outcome(message_id, recipient_id, State.HELD, reply, now, reason)
+        return Outcome(message_id, recipient_id, State.HELD, reply, now, reason, remote=remote)
     greylisted = greylisting.wait(answer, seen.attempts)
     if greylisted is not None:
         wait = greylisted * (1 + JITTER * seen.chance)
     else:
         wait = retry_after(seen.attempts, seen.chance, broken=_broken(answer, seen))
-    return Outcome(
-        message_id, recipient_id, State.QUEUED, reply, now, next_attempt_at=now + wait, unknown=answer.unknown
-    )
+    return Outcome(message_id, recipient_id, State.QUEUED, reply, now, None, now + wait, answer.unknown, remote)
 
 
 def is_final(answer: Answer, seen: Circumstances) -> bool:

@@ -70,6 +70,10 @@ class InFlight:
             _SLOT.pack_into(self._map, slot * _SLOT.size, 0)
             self._free.append(slot)
 
+    def holds(self, message_id: int) -> bool:
+        """Whether the message is being sent, as far as that is noted."""
+        return message_id in self._slots
+
     def close(self) -> None:
         """A clean end: whatever is in flight still, this program hasn't died of it."""
         if not self._map.closed:

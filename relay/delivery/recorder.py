@@ -40,10 +40,11 @@ GATHERED = 200
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A parcel and what became of it; None: this program broke down at it."""
+    """A parcel and what became of it; None: this program broke down at it. ``remote``: the host that answered."""
 
     parcel: Outgoing
     result: Result | None
+    remote: str
 
 
 class Recorder:
@@ -78,9 +79,9 @@ class Recorder:
         nearest, self._nearest_retry = self._nearest_retry, None
         return nearest
 
-    def add(self, parcel: Outgoing, result: Result | None) -> None:
+    def add(self, parcel: Outgoing, result: Result | None, remote: str = "") -> None:
         """``result``: None where this program broke down at it."""
-        self._waiting.append(Answered(parcel, result))
+        self._waiting.append(Answered(parcel, result, remote))
         self._something.set()
 
     def finish(self) -> None:
@@ -131,7 +132,7 @@ class Recorder:
         for recipient, answer in zip(parcel.recipients, result.answers, strict=True):
             only_us = not recipient.attempts or len(self._refused_senders) >= SENDERS
             seen = Circumstances(recipient.attempts, provisional, others, only_us, random.random())  # noqa: S311
-            outcomes.append(decide(answer, parcel.id, recipient.id, seen, now))
+            outcomes.append(decide(answer, parcel.id, recipient.id, seen, now, answered.remote))
         return outcomes
 
     def _learn(self, parcel: Outgoing, result: Result, provisional: bool, now: float) -> None:

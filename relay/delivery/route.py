@@ -6,7 +6,8 @@ were given. With ``--primary mx`` each domain has hosts of its own (relay.applia
 its own domain alone, and hosts of the same preference share the connections.
 
 Where an appliance is, whether it may be drained, and whom to tell of trouble is its :class:`Destination`; the relay's
-own postmaster is one too, whose mail is forwarded to the address that the settings name.
+own postmaster is one too, whose mail is forwarded to the address that the settings name; and so is the domain of a
+stranger who is sent a report.
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ class Destination:
         if appliance is None:
             return Route((), "the appliance was removed")
         return await self._endpoints.of(appliance, domain)
+
+    async def _elsewhere(self, domain: str) -> Route:
+        """The hosts for any domain: its appliance's where it is a Gold domain, otherwise what its MX says."""
+        gold = self._directory.domain(domain)
+        appliance = self._directory.appliance(gold.appliance_id) if gold else None
+        return await self._endpoints.of(appliance or _BY_MX, domain)
 
     async def addresses(self, primary: Primary) -> list[str]:
         """IP addresses of a host, in the order in which they should be tried. Raises LookupFailed."""
@@ -137,14 +144,32 @@ class Postmaster(Destination):
 
     async def route(self, domain: str) -> Route:
         """The MX, or the address, of the domain of [node] postmaster; its appliance where that is a Gold domain."""
-        there = domain_of(self._address)
-        gold = self._directory.domain(there)
-        appliance = self._directory.appliance(gold.appliance_id) if gold else None
-        return await self._endpoints.of(appliance or _BY_MX, there)
+        return await self._elsewhere(domain_of(self._address))
 
     def address(self, recipient: Due) -> str:
         """The one exception: <postmaster> is nobody there."""
         return self._address
+
+    def suspect(self) -> None:
+        """Nobody to tell."""
+
+
+class Stranger(Destination):
+    """The domain of somebody who has sent us mail, and is told what became of it. Nobody watches it either."""
+
+    def __init__(self, domain: str, directory: Directory, endpoints: Endpoints, pulse: Pulse) -> None:
+        super().__init__(POSTMASTER, directory, endpoints, pulse)
+        self.domain = domain
+
+    @property
+    def name(self) -> str:
+        return self.domain
+
+    def reach(self) -> Reach:
+        return Reach.YES
+
+    async def route(self, domain: str) -> Route:
+        return await self._elsewhere(domain)
 
     def suspect(self) -> None:
         """Nobody to tell."""

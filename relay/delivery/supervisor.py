@@ -2,7 +2,7 @@
 
 Drains are begun by health (the pulse), by wakes (mail was accepted, an operator released some) and by retry times, and
 end when nothing is due: an appliance with nothing to do costs a sleeping task at most. Also closes the windows after
-returns, and expires mail.
+returns, and has what failed or expired judged and reported (relay.delivery.reports).
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ from relay.delivery.means import Means
 from relay.delivery.memory import Memory
 from relay.delivery.pace import Pace
 from relay.delivery.poison import InFlight
+from relay.delivery.reports.reporting import Reporting
 from relay.delivery.route import Destination, Postmaster
 from relay.mail import Reply
 from relay.queue.queue import Queue
 
-EXPIRE_EVERY = 60.0
-"""Seconds between two looks for mail that has waited too long."""
 PAUSE = 5.0
 """Seconds after a drain that failed in a way nobody expected."""
 CLOSE_WITHIN = 20.0
@@ -75,11 +74,11 @@ class Delivery:
         self._pulse = pulse
         self._clock = clock
         self._wake = wake
-        self._settling = settling
         self._endpoints = endpoints
         self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
         known = Flaws(clock), Appointments()
         self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard, *known)
+        self._reporting = Reporting(self._means, directory, endpoints, pulse, settling=settling)
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
         self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
         self._guards: dict[int, Guard] = {}
@@ -100,7 +99,7 @@ class Delivery:
             group.create_task(self._follow(self._pulse.changed))
             group.create_task(self._follow(self._directory.changed))
             group.create_task(self._keep_time())
-            group.create_task(self._expire())
+            group.create_task(self._reporting.run())
             group.create_task(self._journal.run())
 
     async def close(self) -> None:
@@ -110,12 +109,14 @@ class Delivery:
             listener.cancel()
         for drain in self._drains.values():
             drain.stop()
+        reporting = asyncio.create_task(self._reporting.close())
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=CLOSE_WITHIN)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._journal.close()
+        await reporting
         self._in_flight.close()
 
     def reconfigure(self, delivery: settings.Delivery) -> None:
@@ -263,21 +264,6 @@ class Delivery:
                 await self._guard(appliance_id).close_window(now)
             elif state.trip is not None and appliance_id not in self._drains:
                 self._begin(appliance_id)
-
-    async def _expire(self) -> None:
-        expired_at = float("-inf")
-        while True:
-            await asyncio.sleep(TICK)
-            now = self._clock.now()
-            if now - expired_at < EXPIRE_EVERY or self._settling(now):
-                continue
-            expired_at = now
-            for appliance_id in (POSTMASTER, *self._directory.snapshot.appliances):
-                if self._means.owns(appliance_id) and self._means.queue.depth(appliance_id).queued:
-                    try:
-                        await self._means.queue.expire(appliance_id, now)
-                    except Exception as error:
-                        events.fault("delivery", error)
 
     async def _remember_breakdowns(self) -> None:
         """What was in flight when the process before this one died counts against those messages."""

@@ -57,8 +57,8 @@ def split(incoming: Incoming) -> Messages:
 class Change:
     """One recipient goes from one of the states in ``sources`` to ``state``; else nothing happens.
 
-    ``reply``: the last reply, None to leave it. ``attempt``: it was tried, at ``at``. ``outage_id``: counted for that
-    outage from now on, None to leave it.
+    ``reply``: the last reply, None to leave it. ``attempt``: it was tried, at ``at``, and answered by ``remote`` (None:
+    by nobody but us). ``outage_id``: counted for that outage from now on, None to leave it.
     """
 
     recipient_id: int
@@ -70,6 +70,7 @@ class Change:
     next_attempt_at: float | None = None
     attempt: bool = False
     outage_id: int | None = None
+    remote: str | None = None
 
 
 _SOURCES = {
@@ -92,6 +93,7 @@ def change_of(outcome: Outcome) -> Change:
         reply=reply.replace("\0", "").encode("utf-8", "replace").decode(),
         next_attempt_at=outcome.next_attempt_at,
         attempt=True,
+        remote=outcome.remote or None,
     )
 
 

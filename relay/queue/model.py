@@ -72,7 +72,8 @@ class Outcome:
     """What became of one recipient in one attempt, at ``at``.
 
     ``state``: DELIVERED; HELD with a ``reason``; or QUEUED, a deferral until ``next_attempt_at`` (None: as soon as
-    health allows). ``unknown``: the connection was lost between the final dot and its reply (RFC 1047).
+    health allows). ``unknown``: the connection was lost between the final dot and its reply (RFC 1047). ``remote``:
+    the host that replied; empty where the reply is ours.
     """
 
     message_id: int
@@ -83,6 +84,7 @@ class Outcome:
     reason: Reason | None = None
     next_attempt_at: float | None = None
     unknown: bool = False
+    remote: str = ""
 
 
 @dataclass(frozen=True, slots=True)

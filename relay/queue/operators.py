@@ -35,6 +35,7 @@ class Listed:
     """What a line of ``queue list`` shows: the recipients of one message and domain that share state and reason.
 
     ``next_attempt_at``: the nearest, None for as soon as health allows; ``last_reply``: of the latest attempt.
+    ``evidence``: what is known of the sender, empty before anybody asked.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Listed:
     last_reply: str
     state: State
     reason: Reason | None
+    evidence: str
 
 
 def select_rows(db: Database, wanted: Filter, now: float, *, limit: int = 100, after: int = 0) -> list[Listed]:
@@ -169,6 +171,7 @@ def _lines(rows: list[Row[Any]]) -> Iterator[Listed]:
             last_reply=latest[recipients.c.last_reply],
             state=State(state),
             reason=Reason(reason) if reason else None,
+            evidence=latest[messages.c.evidence] or "",
         )
 
 

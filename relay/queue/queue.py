@@ -21,9 +21,11 @@ from relay.errors import DatabaseError, Deferred, Rejected
 from relay.queue import backlog, due, housekeeping, proofs, slices
 from relay.queue.commands import Accept, Call, Record, change_of, split
 from relay.queue.content import INLINE, Piece, pack, pack_whole
+from relay.queue.failures import Failures
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
 from relay.queue.reader import Reader, piece_ids, read_piece
+from relay.queue.reports import Reports
 from relay.queue.space import disk_free
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.store import SqliteStore
@@ -59,6 +61,10 @@ class Queue:
         self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
         self._packers = ThreadPoolExecutor(2, "pack")
+        self.failures = Failures(db, self._call)
+        """What has failed, and what is decided about it."""
+        self.reports = Reports(db, self._call)
+        """What is on its way to senders."""
 
     async def start(self) -> None:
         """Open the database, and remove what never became mail. Raises DatabaseError."""
@@ -210,18 +216,6 @@ class Queue:
         """What is held for one reason is held for another; how many recipients."""
         return await self._in_slices(partial(slices.convert, appliance_id, from_reason, to_reason))
 
-    async def expire(self, appliance_id: int, now: float) -> int:
-        """Hold, as failed, what has waited longer than its domain allows; how many recipients."""
-        total, after = 0, 0
-        while True:
-            ids, last = await self._db.run(backlog.expiring, appliance_id, now, after, slices.ROWS)
-            if ids:
-                total += await self._call(slices.hold(ids, "expired: it waited too long", now))
-            if last is None:
-                return total
-            after = last
-            await asyncio.sleep(slices.PAUSE)
-
     async def expiring(self, appliance_id: int, at: float) -> int:
         """How many queued recipients will have expired at ``at``, with lifetimes as they are set now."""
         total, after = 0, 0
@@ -244,8 +238,8 @@ class Queue:
             after = last
             await asyncio.sleep(slices.PAUSE)
 
-    async def _call(self, work: Callable[[sqlite3.Connection, Deltas], T]) -> T:
-        result: T = await self._writer.submit(Call(work))
+    async def _call(self, work: Callable[[sqlite3.Connection, Deltas], T], weight: int = 0) -> T:
+        result: T = await self._writer.submit(Call(work, weight))
         return result
 
     async def _pieces(self, incoming: Incoming) -> tuple[int | None, tuple[tuple[int, Piece], ...]]:

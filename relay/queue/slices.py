@@ -81,16 +81,6 @@ def retry(appliance_id: int, domain: str, now: float, after: int) -> Callable[..
     return work
 
 
-def hold(ids: list[int], reply: str, now: float) -> Callable[[sqlite3.Connection, Deltas], int]:
-    """These recipients, if still queued, are held as failed."""
-
-    def work(connection: sqlite3.Connection, deltas: Deltas) -> int:
-        held = [Change(number, (State.QUEUED,), State.HELD, now, Reason.FAILED, reply) for number in ids]
-        return sum(sqlite.change(connection, held, deltas, now))
-
-    return work
-
-
 def _slice(
     appliance_id: int, state: State, after: int, now: float, changes: Callable[[Iterable[Row]], list[Change]]
 ) -> Callable[[sqlite3.Connection, Deltas], Slice]:

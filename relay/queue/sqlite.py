@@ -155,7 +155,7 @@ def _insertion(table: str, columns: str, rows: int) -> str:
 
 _ROWS = """
 SELECT r.id, r.message_id, r.appliance_id, r.domain, r.address,
-       r.state, r.reason, r.attempts, r.next_attempt_at, r.tried_at, r.last_reply, r.outage_id
+       r.state, r.reason, r.attempts, r.next_attempt_at, r.tried_at, r.last_reply, r.outage_id, r.remote
 FROM json_each(?) AS touched
 CROSS JOIN recipients AS r ON r.id >= touched.value * 65536 AND r.id < (touched.value + 1) * 65536
 """
@@ -164,11 +164,12 @@ UPDATE recipients SET
     state = json_extract(new.value, '$[1]'), reason = json_extract(new.value, '$[2]'),
     attempts = json_extract(new.value, '$[3]'), next_attempt_at = json_extract(new.value, '$[4]'),
     tried_at = json_extract(new.value, '$[5]'), last_reply = json_extract(new.value, '$[6]'),
-    outage_id = json_extract(new.value, '$[7]')
+    outage_id = json_extract(new.value, '$[7]'), remote = json_extract(new.value, '$[8]')
 FROM json_each(?) AS new
 WHERE recipients.id = json_extract(new.value, '$[0]') AND recipients.state IN ('queued','held')
 """
-_ID, _MESSAGE_ID, _APPLIANCE, _DOMAIN, _ADDRESS, _STATE, _REASON, _ATTEMPTS, _NEXT, _TRIED, _REPLY, _OUTAGE = range(12)
+_ID, _MESSAGE_ID, _APPLIANCE, _DOMAIN, _ADDRESS = range(5)
+_STATE, _REASON, _ATTEMPTS, _NEXT, _TRIED, _REPLY, _OUTAGE, _REMOTE = range(5, 13)
 
 
 def change(connection: sqlite3.Connection, changes: Iterable[Change], deltas: Deltas, now: float) -> list[bool]:
@@ -200,6 +201,7 @@ def change(connection: sqlite3.Connection, changes: Iterable[Change], deltas: De
         if wanted.attempt:
             row[_ATTEMPTS] += 1
             row[_TRIED] = wanted.at
+            row[_REMOTE] = wanted.remote
         changed.add(row[_ID])
         done.append(True)
     _store_changes(connection, rows, changed, deltas, now)

@@ -38,9 +38,9 @@ WAITING = (State.QUEUED, State.HELD)
 MOVES: Mapping[State, frozenset[State]] = {
     # To itself: a deferral, a new retry time.
     State.QUEUED: frozenset({State.QUEUED, State.DELIVERED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.HELD}),
-    # To itself: another reason (breaker becomes failed). To delivered: it was in flight when it was held, and what
-    # has happened is recorded whatever was decided meanwhile.
-    State.HELD: frozenset({State.QUEUED, State.DROPPED, State.HELD, State.DELIVERED}),
+    # To itself: another reason (breaker becomes failed). To bounced: what is held as failed has been judged. To
+    # delivered: it was in flight when it was held, and what has happened is recorded whatever was decided meanwhile.
+    State.HELD: frozenset({State.QUEUED, State.DROPPED, State.HELD, State.DELIVERED, State.BOUNCED}),
     State.DELIVERED: frozenset(),
     State.BOUNCED: frozenset(),
     State.EXPIRED: frozenset(),

@@ -57,6 +57,9 @@ incoming = Table(
 )
 
 # One row for each appliance that a transaction had recipients at. ``shared``: other messages have the same content.
+# ``verdict``: whether the sender is vouched for, with the ``evidence``; NULL while that isn't known, and then ``asked``
+# so many times in vain, to be asked again at ``ask_at``. ``warned_at``: when a delay was reported, or found not to be
+# reportable; ``quarantined_at``: when a recipient was last held for want of a sender who may be told.
 messages = Table(
     "messages",
     metadata,
@@ -76,10 +79,24 @@ messages = Table(
     Column("client_port", Integer, nullable=False),
     Column("client_helo", String, nullable=False),
     Column("client_protocol", String, nullable=False),
+    Column("verdict", String),
+    Column("evidence", String),
+    Column("asked", Integer, nullable=False, server_default="0"),
+    Column("ask_at", Float),
+    Column("warned_at", Float),
+    Column("quarantined_at", Float),
     Index("messages_shared", "content_id", sqlite_where=text("shared"), postgresql_where=text("shared")),
 )
+QUARANTINED = "quarantined_at IS NOT NULL"
+Index(
+    "messages_quarantined",
+    messages.c.quarantined_at,
+    sqlite_where=text(QUARANTINED),
+    postgresql_where=text(QUARANTINED),
+)
 
-# ``next_attempt_at``: only where a healthy primary deferred it; ``tried_at``: the last attempt; ``outage_id`` 0: none.
+# ``next_attempt_at``: only where a healthy primary deferred it; ``tried_at``: the last attempt; ``outage_id`` 0: none;
+# ``remote``: the host that the last reply came from, NULL where it is ours, or there was none.
 recipients = Table(
     "recipients",
     metadata,
@@ -97,10 +114,15 @@ recipients = Table(
     Column("tried_at", Float),
     Column("last_reply", String, nullable=False),
     Column("outage_id", Integer, nullable=False),
+    Column("remote", String),
 )
 
 HOT = "state IN ('queued','held')"
 """The condition of the hot index; a query says it in these words to be served from it."""
+FAILED = "reason = 'failed'"
+"""The same of the index of what is to be judged, which is all but empty at any time."""
+ASKED = "notify IS NOT NULL"
+"""The same of the index of those for whom DSN asked something."""
 
 Index(
     "recipients_hot",
@@ -119,6 +141,14 @@ Index(
     sqlite_where=text("next_attempt_at IS NOT NULL"),
     postgresql_where=text("next_attempt_at IS NOT NULL"),
 )
+for _name, _condition in (("recipients_failed", FAILED), ("recipients_asked", ASKED)):
+    Index(
+        _name,
+        recipients.c.appliance_id,
+        recipients.c.id,
+        sqlite_where=text(_condition),
+        postgresql_where=text(_condition),
+    )
 
 # What became of messages that have left; ``recipients``: JSON, each with its state and last reply.
 trace = Table(
@@ -134,6 +164,28 @@ trace = Table(
     Column("client_ip", String, nullable=False),
     Column("client_helo", String, nullable=False),
     Column("recipients", String, nullable=False),
+)
+
+# Reports on their way to senders. ``domain``: the sender's, A-labels; ``about``: JSON, the addresses; ``content`` is
+# packed as that of mail. Numbers are never given twice.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("appliance_id", Integer, nullable=False),
+    Column("message_id", Number, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Float, nullable=False),
+    Column("last_reply", String, nullable=False),
+    Column("packed", Boolean, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("reports_due", "domain", "next_attempt_at", "appliance_id"),
+    sqlite_autoincrement=True,
 )
 
 # In recipients; a node writes rows of its own and reading sums them, so single rows may be negative. outage_id 0: none.

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_progress"
-down_revision = "0012_limits"
+down_revision = "0013_reports"
 
 
 def upgrade() -> None:

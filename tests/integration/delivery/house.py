@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from relay.appliances import facts, store
 from relay.appliances.directory import Directory
@@ -22,12 +23,16 @@ from relay.db import Database
 from relay.delivery.supervisor import Delivery
 from relay.dns import Resolver
 from relay.mail import Client, Envelope, Recipient
-from relay.queue import operators
+from relay.queue import operators, reports
 from relay.queue.filter import Filter
+from relay.queue.ledger import Ledger, ledger
 from relay.queue.model import Incoming
 from relay.queue.operators import Listed
 from relay.queue.queue import Queue
+from relay.queue.reports import Report
 from relay.queue.states import Reason, State
+from relay.queue.trace import trace
+from relay.queue.verify import verify
 from relay.settings import Delivery as DeliverySettings
 from relay.settings import Dns, Node, Settings, Watch
 from tests.support.database import make_database
@@ -52,11 +57,9 @@ class ShiftedClock(Clock):
 class House:
     """Everything that delivery needs. ``appliance``: of the domain acme.example, with the test's primaries."""
 
-    def __init__(self, db: Database, settings: Settings, resolver: str) -> None:
+    def __init__(self, db: Database, settings: Settings) -> None:
         self.db = db
-        self._resolver = Resolver(Dns(resolvers=[resolver], timeout=0.5))
         self.settings = settings
-        self.resolver = resolver
         self.clock = ShiftedClock()
         self.directory = Directory(db)
         self.pulse = Pulse()
@@ -81,7 +84,7 @@ class House:
             self.queue,
             self.pulse,
             self.evidence,
-            Endpoints(self._resolver, self.settings.node),
+            Endpoints(Resolver(self.settings.dns), self.settings.node),
             self.clock,
             self.owns,
             self.wake,
@@ -155,13 +158,14 @@ class House:
         message_id: str = "",
         client: Client = CLIENT,
         notify: str | None = None,
-        envid: str | None = None,
+        **envelope: Any,
     ) -> int:
         """A message for mailboxes of acme.example is in the queue; its number."""
         addresses = tuple(Recipient(f"{name}@{DOMAIN}", notify) for name in recipients or ("someone",))
         domain = self.directory.domain(DOMAIN)
         assert domain is not None
-        return await self._accept(domain, Envelope(sender, addresses, envid=envid), content, message_id, client)
+        about = Envelope(sender, addresses, **envelope)
+        return await self._accept(domain, about, content, message_id, client)
 
     async def accept_postmaster(self, content: bytes) -> int:
         """The same for the relay's own postmaster."""
@@ -186,6 +190,25 @@ class House:
         return number
 
     # What an operator sees
+
+    def reports(self) -> list[Report]:
+        """What waits to be sent to senders."""
+        with self.db.read() as connection:
+            return reports.waiting(connection, 100_000)
+
+    def traced(self, number: int) -> list[tuple[str, State, str]]:
+        """Each recipient of a message, with state and last reply."""
+        (found,) = trace(self.db, id=number)
+        return [(one.address.removesuffix(f"@{DOMAIN}"), one.state, one.reply) for one in found.recipients]
+
+    def ledger(self) -> Ledger:
+        with self.db.read() as connection:
+            (found,) = ledger(connection, DOMAIN)
+        return found
+
+    def faults(self) -> list[str]:
+        with self.db.read() as connection:
+            return verify(connection)
 
     def rows(self, state: State | None = None, reason: Reason | None = None) -> list[Listed]:
         return operators.select_rows(self.db, Filter(state=state, reason=reason), self.clock.now(), limit=100_000)
@@ -219,8 +242,9 @@ async def house(
         node=Node(name="test", hostname=hostname, postmaster=postmaster),
         delivery=DeliverySettings.model_validate(delivery),
         watch=Watch(reply_timeout=silence),
+        dns=Dns(resolvers=[resolver], timeout=2.0),
     )
-    made = House(make_database(folder), settings, resolver)
+    made = House(make_database(folder), settings)
     await made.start(primaries, health)
     try:
         yield made

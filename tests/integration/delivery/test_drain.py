@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay.appliances.facts import Health
 from relay.mail import Reply
-from relay.queue.states import Reason, State
+from relay.queue.states import State
 from tests.integration.delivery.house import RECEIVED, house
 from tests.support.primary import HANG, ScriptedPrimary, Taken
 from tests.support.waiting import eventually
@@ -218,11 +218,3 @@ async def test_a_node_that_is_no_longer_the_owner_begins_nothing(tmp_path: Path)
         assert len(primary.messages) == there < 200
         home.owned = True
         await eventually(lambda: home.waiting() == 0)
-
-
-async def test_mail_that_waited_too_long_is_held(tmp_path: Path) -> None:
-    """Nothing is thrown away: what expires is held as failed."""
-    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
-        await home.accept()
-        home.clock.ahead += 15 * 86400
-        await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["someone"])

@@ -11,9 +11,12 @@ from relay.appliances.model import Domain, Primary
 from relay.clock import Clock
 from relay.db import Database
 from relay.mail import Client, Envelope, Recipient, Reply
+from relay.queue.cases import Case
 from relay.queue.ledger import Ledger, ledger
 from relay.queue.model import Incoming, Outcome, Outgoing
 from relay.queue.queue import Queue
+from relay.queue.reports import NewReport
+from relay.queue.settling import Fate, Settlement
 from relay.queue.states import Reason, State
 from relay.queue.upload import Upload
 from relay.queue.verify import verify
@@ -76,6 +79,13 @@ class House:
     async def due(self, appliance_id: int | None = None, now: float = NOW) -> list[Outgoing]:
         return await self.queue.due(appliance_id or self.acme, now, limit=10_000)
 
+    async def failed(self, appliance_id: int | None = None, now: float = NOW) -> list[Case]:
+        return await self.queue.failures.failed(appliance_id or self.acme, now, after=0, limit=10_000)
+
+    async def overdue(self, appliance_id: int | None = None, now: float = NOW) -> list[Case]:
+        cases, _ = await self.queue.failures.overdue(appliance_id or self.acme, now, after=0, limit=10_000)
+        return cases
+
     def ledger(self, domain: str = "acme.example", outage: int | None = None) -> Ledger:
         with self.db.read() as connection:
             found = ledger(connection, domain, outage)
@@ -118,3 +128,19 @@ def outcomes(
         for message in mail
         for recipient in message.recipients
     ]
+
+
+def settlement(case: Case, state: State, *, expired: bool = False, report: bytes | None = None) -> Settlement:
+    """The same fate for all whom a case concerns: BOUNCED, EXPIRED, or HELD as quarantined; and a report of it."""
+    reason = Reason.QUARANTINED if state is State.HELD else None
+    about = tuple(one.address for one in case.recipients)
+    return Settlement(
+        case.id,
+        expired,
+        tuple(Fate(one.id, state, f"{one.reply} (judged)", reason) for one in case.recipients),
+        "unvouched" if reason else "vouched",
+        "as the test says",
+        NewReport(case.appliance_id, case.id, case.sender, "elsewhere.example", "failed", about, report)
+        if report is not None
+        else None,
+    )

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from relay.queue import operators
+from relay.queue.cases import Case
 from relay.queue.filter import Filter
 from relay.queue.model import Outcome
 from relay.queue.states import Reason, State
-from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes
+from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes, settlement
 from tests.support.waiting import eventually
 
 ADDRESSES = [f"{name}@{domain}" for name in "abc" for domain in ("acme.example", "acme.test", "bolt.example")]
@@ -71,7 +72,7 @@ class Life:
     async def decide(self) -> None:
         appliance = self.random.choice([self.home.acme, self.home.bolt])
         queue = self.home.queue
-        match self.random.randrange(4):
+        match self.random.randrange(6):
             case 0:
                 self.outages += 1
                 await queue.begin_outage(appliance, self.outages)
@@ -80,7 +81,21 @@ class Life:
             case 2:
                 await queue.convert(appliance, Reason.BREAKER, Reason.FAILED)
             case 3:
-                await queue.expire(appliance, self.now)
+                long_after = self.now + 15 * 86400
+                await self.judge(await self.home.overdue(appliance, long_after), State.EXPIRED)
+            case _:
+                await self.judge(await self.home.failed(appliance, self.now), State.BOUNCED)
+
+    async def judge(self, cases: list[Case], state: State) -> None:
+        """All but what is on its way."""
+        in_flight = {outcome.recipient_id for outcome in self.in_flight}
+        for case in cases:
+            if in_flight.isdisjoint(one.id for one in case.recipients):
+                fate = self.random.choice([state, state, State.HELD])
+                report = self.random.randbytes(1000) if fate is state and self.random.random() < 0.5 else None
+                decided = settlement(case, fate, expired=state is State.EXPIRED, report=report)
+                assert await self.home.queue.failures.settle(decided, self.now)
+                assert not await self.home.queue.failures.settle(decided, self.now)
 
 
 def _other(outcome: Outcome, state: State, **changes: object) -> list[Outcome]:

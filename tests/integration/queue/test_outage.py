@@ -9,7 +9,7 @@ from relay.appliances import facts, store
 from relay.appliances.facts import Continuity, ContinuityFact
 from relay.queue.ledger import Ledger
 from relay.queue.states import Reason, State
-from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes
+from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes, settlement
 
 DAY = 86400.0
 
@@ -88,8 +88,8 @@ async def test_the_breakers_hold_is_released_or_turned_into_failures(tmp_path: P
         assert home.problems() == []
 
 
-async def test_expired_mail_is_held_not_thrown_away(tmp_path: Path) -> None:
-    """Past its domain's lifetime a message is held as failed and says that it expired; the others stay queued."""
+async def test_what_has_waited_too_long_is_found_and_expires(tmp_path: Path) -> None:
+    """Past its domain's lifetime a recipient is overdue, and expires when that is decided; the others stay queued."""
     async with house(tmp_path) as home:
         with home.db.write() as connection:
             store.set_domain(connection, "acme.test", lifetime=int(DAY))
@@ -97,9 +97,11 @@ async def test_expired_mail_is_held_not_thrown_away(tmp_path: Path) -> None:
             await home.accept("u@acme.example", "u@acme.test", received_at=NOW - age * DAY)
         assert await home.queue.expiring(home.acme, NOW) == 4
         assert await home.queue.expiring(home.acme, NOW + DAY) == 5
-        assert await home.queue.expire(home.acme, NOW) == 4
-        assert await home.queue.expire(home.acme, NOW) == 0
-        assert (home.ledger().held, home.ledger("acme.test").held) == (1, 3)
+        for case in await home.overdue():
+            assert await home.queue.failures.settle(settlement(case, State.EXPIRED, expired=True), NOW)
+        assert await home.overdue() == []
+        assert (home.ledger().expired, home.ledger("acme.test").expired) == (1, 3)
+        assert (home.ledger().queued, home.ledger("acme.test").queued) == (3, 1)
         assert home.problems() == []
 
 
@@ -110,7 +112,7 @@ async def test_a_raised_lifetime_saves_queued_mail(tmp_path: Path) -> None:
         assert await home.queue.expiring(home.acme, NOW) == 1
         with home.db.write() as connection:
             store.set_domain(connection, "acme.example", lifetime=int(30 * DAY))
-        assert await home.queue.expire(home.acme, NOW) == 0
+        assert await home.overdue() == []
 
 
 async def test_nothing_expires_on_the_day_after_a_return(tmp_path: Path) -> None:
@@ -120,8 +122,8 @@ async def test_nothing_expires_on_the_day_after_a_return(tmp_path: Path) -> None
         with home.db.write() as connection:
             outage = facts.begin_outage(connection, home.acme, NOW - 21 * DAY, "no connection")
             facts.mark_outage(connection, outage, returned_at=NOW)
-        assert await home.queue.expire(home.acme, NOW + DAY - 1) == 0
-        assert await home.queue.expire(home.acme, NOW + DAY) == 1
+        assert await home.overdue(now=NOW + DAY - 1) == []
+        assert len(await home.overdue(now=NOW + DAY)) == 1
 
 
 async def test_held_mail_does_not_expire(tmp_path: Path) -> None:
@@ -129,4 +131,4 @@ async def test_held_mail_does_not_expire(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.accept(received_at=NOW - 100 * DAY)
         await home.queue.record(outcomes(await home.due(), State.HELD, NO, reason=Reason.BREAKER))
-        assert await home.queue.expire(home.acme, NOW) == 0
+        assert await home.overdue() == []
