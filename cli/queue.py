@@ -15,6 +15,7 @@ from cli.context import Noun, Operator, dry_run_option, json_option, yes_option
 from cli.export import to_folder, to_mailbox
 from cli.names import DOMAIN
 from cli.render import at, clock_time, plural, size, span
+from cli.reports import reports
 from cli.table import Column, count, prose, word
 from relay.appliances import store
 from relay.db import Database
@@ -148,6 +149,7 @@ def _facts(row: Listed) -> dict[str, Any]:
         "last_reply": row.last_reply,
         "state": str(row.state),
         "reason": str(row.reason) if row.reason else None,
+        "evidence": row.evidence or None,
     }
 
 
@@ -165,7 +167,12 @@ def show(operator: Operator, number: int) -> None:
     first = rows[0]
     operator.out.line(f"Message {number}", "bold")
     operator.out.pairs(
-        (("from", first.sender or "<>"), ("received", clock_time(first.received_at)), ("size", size(first.size)))
+        (
+            ("from", first.sender or "<>"),
+            ("sender", first.evidence),
+            ("received", clock_time(first.received_at)),
+            ("size", size(first.size)),
+        )
     )
     operator.out.line()
     operator.out.table(
@@ -308,3 +315,6 @@ def export(operator: Operator, which: Filter, folder: Path | None, mbox: Path | 
         raise Refused("several messages match: say --to FOLDER or --mbox FILE, or choose one by --id")
     else:
         sys.stdout.buffer.writelines(pieces(operator.db, first))
+
+
+queue.add_command(reports)

@@ -32,10 +32,13 @@ from relay.edge.counts import refused
 from relay.errors import NotFound
 from relay.mail import domain_of
 from relay.queue import backlog
+from relay.queue.cases import quarantined
 from relay.tickets.reading import Brief, most_urgent
 
 FEW = 40
 """Domains that are listed in any case; of more, the quiet ones are only counted."""
+WORST = 3
+"""Reasons for quarantine that are shown."""
 COLUMNS = (
     "DOMAIN",
     Column("APPLIANCE", spare=3),
@@ -297,6 +300,7 @@ def _detail(operator: Operator, known: Known, number: int, names: Sequence[str])
     with operator.db.read() as connection:
         last = next(iter(facts.list_outages(connection, number)), None)
         handbacks = list_handbacks(connection, (last.id,) if last else ())
+        unreported = quarantined(connection, number, WORST)
         failing = [proof for proof in proofs_of(connection, number) if proof.name in continuity.failing_proofs]
     drain = known.drains.get(number)
     operator.out.line()
@@ -308,6 +312,7 @@ def _detail(operator: Operator, known: Known, number: int, names: Sequence[str])
             ("continuity", f"{continuity.state} since {clock_time(continuity.since)}"),
             ("not proven", "\n".join(map(str, failing))),
             ("findings", "\n".join(finding.evidence for finding in known.findings.get(number, ()))),
+            ("quarantined", "\n".join(f"{plural(many, 'recipient')}: {evidence}" for evidence, many in unreported)),
             ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
             ("maintenance", "\n".join(map(_window, windows))),
             ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),

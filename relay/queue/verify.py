@@ -6,9 +6,12 @@ large queue, during which the WAL can't shrink.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, text
 
 from relay.queue.ledger import COLUMNS
+from relay.queue.states import Reason, State
 from relay.queue.tables import HOT, PLACES
 
 _BALANCE = f"""
@@ -30,6 +33,12 @@ SELECT appliance_id, domain, sum(queued), sum(held), sum(bytes), sum(messages) F
         FROM recipients AS r JOIN messages AS m ON m.id = r.message_id)
 ) GROUP BY appliance_id, domain HAVING sum(queued) <> 0 OR sum(held) <> 0 OR sum(bytes) <> 0 OR sum(messages) <> 0
 """  # noqa: S608
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ",".join(f"'{name}'" for name in names)
+
+
 _STRAYS = {
     "pieces of content belong to no message": f"""
         SELECT count(*) FROM content
@@ -44,6 +53,16 @@ _STRAYS = {
         SELECT count(*) FROM messages AS m WHERE NOT EXISTS (
             SELECT 1 FROM recipients AS r
             WHERE r.id >= m.id * {PLACES} AND r.id < (m.id + 1) * {PLACES} AND {HOT})""",  # noqa: S608
+    "recipients are in no state that there is": f"""
+        SELECT count(*) FROM recipients
+        WHERE state NOT IN ({_quoted(state for state in State if state is not State.PROOF)})""",  # noqa: S608
+    "recipients are held for no reason that there is": f"""
+        SELECT count(*) FROM recipients
+        WHERE {HOT} AND state = 'held' AND coalesce(reason, '') NOT IN ({_quoted(Reason)})""",  # noqa: S608
+    "recipients are quarantined without an end": f"""
+        SELECT count(*) FROM recipients AS r JOIN messages AS m ON m.id = r.message_id
+        WHERE {HOT} AND r.state = 'held' AND r.reason = 'quarantined' AND m.quarantined_at IS NULL""",  # noqa: S608
+    "reports are for nobody": "SELECT count(*) FROM reports WHERE sender = '' OR domain = '' OR about = '[]'",
 }
 
 

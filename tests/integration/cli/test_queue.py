@@ -22,6 +22,7 @@ KEYS = [
     "last_reply",
     "state",
     "reason",
+    "evidence",
 ]
 
 

@@ -21,6 +21,16 @@ from tests.integration.queue.material import house
         ("INSERT INTO content VALUES (99 * 65536, 0, x'00')", "1 pieces of content belong to no message"),
         ("DELETE FROM messages", "1 recipients belong to no message"),
         ("UPDATE recipients SET state = 'delivered'", "1 messages have no recipient that waits"),
+        ("UPDATE recipients SET state = 'lost'", "1 recipients are in no state that there is"),
+        ("UPDATE recipients SET state = 'held'", "1 recipients are held for no reason that there is"),
+        (
+            "UPDATE recipients SET state = 'held', reason = 'quarantined'",
+            "1 recipients are quarantined without an end",
+        ),
+        (
+            "INSERT INTO reports VALUES (1, 1, 1, '', '', 'failed', '[]', 0, 0, 0, '', 0, x'00')",
+            "1 reports are for nobody",
+        ),
     ],
 )
 async def test_each_kind_of_damage_is_named(tmp_path: Path, damage: str, words: str) -> None:
