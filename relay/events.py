@@ -226,7 +226,7 @@ def quarantine_over(message: int, recipient: str) -> None:
 
 def judged_later(appliance: str, message: int, sender: str, evidence: str) -> None:
     """Who vouches for the sender can't be known now."""
-    _outcomes.labels(appliance, "judged later").inc()
+    _outcomes.labels(appliance, "judged_later").inc()
     _log.info("judged later", appliance=appliance, id=message, sender=sender, evidence=evidence)
 
 
@@ -290,7 +290,7 @@ _reports_waiting = _gauge("reports_waiting", "Reports that wait to be sent")
 
 def report_made(appliance: str, message: int, to: str, kind: str, about: Sequence[str]) -> None:
     """It is on disk, and what it says is true; ``kind``: failed or delayed."""
-    _reports.labels(kind).inc()
+    _reports.labels("made").inc()
     _log.info("report made", appliance=appliance, id=message, to=to, kind=kind, about=_few(about))
 
 

@@ -50,12 +50,16 @@ It isn't strict: it is there to see what the relay sends, and says yes to most o
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.support.primary_session import DROP, HANG, Answer, Fault, Script, Session, Taken
+from tests.support.processes import need_root
 
-__all__ = ["DROP", "HANG", "Answer", "Fault", "Script", "ScriptedPrimary", "Taken"]
+__all__ = ["DROP", "HANG", "Answer", "Fault", "Script", "ScriptedPrimary", "Taken", "on_port_25"]
 
 
 class ScriptedPrimary:
@@ -173,3 +177,15 @@ class ScriptedPrimary:
         finally:
             del self._sessions[session]
             session.writer.close()
+
+
+@asynccontextmanager
+async def on_port_25() -> AsyncIterator[ScriptedPrimary]:
+    """One that an MX record can name, on an address of loopback of its own. Root only."""
+    need_root()
+    server = ScriptedPrimary(f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(2, 254)}")
+    await server.start(25)
+    try:
+        yield server
+    finally:
+        await server.close()

@@ -22,13 +22,13 @@ from relay.queue.queue import Queue
 from relay.queue.settling import Settlement
 from relay.queue.states import Reason, State
 
-LOOK = 1.0
+LOOK = 0.5
 """Seconds between two looks for what has failed."""
 SHARE = 20
 """What takes a second to read is followed by a rest of so many."""
 AGE_EVERY = 60.0
 """Seconds between two looks for what has waited too long, or for long, and for what is long in quarantine."""
-GATHER = 1.0
+GATHER = 0.5
 """Seconds after an attempt in which other recipients of the message may still get an answer: one report for all."""
 TOGETHER = 4
 PAGE = 100
@@ -178,13 +178,20 @@ class Judge:
     async def _judge(self, case: Case, *, expired: bool) -> None:
         vouching = await self._opinions.of(case) if decide.needs_vouching(case) else decide.known(case)
         decision, now = decide.decide(case, vouching, expired=expired), self._clock.now()
+        report = None
+        if decision.reported:
+            try:
+                report = await self._writer.write(case, decision.reported, FAILED, now)
+            except NotFound:
+                raise
+            except Exception as error:  # content that can't be read: as if nobody knew who sent it
+                events.fault("reports", error)
+                vouching = Vouching(Verdict.UNKNOWN, f"no report can be written: {error}")
+                decision = decide.decide(case, vouching, expired=expired)
         if decision.later and vouching is not None:
             await self._ask_later(case, vouching, now)
         if not decision.fates:
             return
-        report = None
-        if decision.reported:
-            report = await self._writer.write(case, decision.reported, FAILED, now)
         verdict = str(vouching.verdict) if vouching and vouching.verdict is not Verdict.UNKNOWN else None
         evidence = vouching.evidence if vouching else None
         settlement = Settlement(case.id, expired, decision.fates, verdict, evidence, report)

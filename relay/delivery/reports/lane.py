@@ -29,6 +29,8 @@ TOGETHER = 8
 """Connections at a time."""
 A_TIME = 20
 """Reports over one connection."""
+REST = 120.0
+"""Seconds for which a domain is left alone where nobody took a connection, whatever else waits for it."""
 STOP_WITHIN = 10.0
 """Seconds that what is being sent gets when the node stops."""
 
@@ -51,6 +53,7 @@ class Lane:
         self._owns = owns
         self._settling = settling
         self._allowance = Allowance()
+        self._rests: dict[str, float] = {}  # until when, monotonic seconds
         self._sendings: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._closing = False
@@ -83,13 +86,16 @@ class Lane:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _look(self) -> None:
-        self._allowance.forget(self._clock.monotonic())
+        at = self._clock.monotonic()
+        self._allowance.forget(at)
+        self._rests = {domain: until for domain, until in self._rests.items() if at < until}
         events.reports_waiting(await self._queue.reports.count())
         for domain, appliances in (await self._queue.reports.due_domains(self._clock.now())).items():
             if self._closing or len(self._sendings) >= TOGETHER:
                 return
             ours = {appliance_id for appliance_id in appliances if self._owns(appliance_id)}
-            if ours and domain not in self._sendings and self._allowance.of(domain, self._clock.monotonic()):
+            busy = domain in self._sendings or domain in self._rests
+            if ours and not busy and self._allowance.of(domain, at):
                 due = await self._queue.reports.due(domain, ours, self._clock.now(), A_TIME)
                 task = asyncio.create_task(self._send(domain, due))
                 self._sendings[domain] = task
@@ -116,6 +122,7 @@ class Lane:
                     self._allowance.take(domain, self._clock.monotonic())
                     await self._record(report, await self._hand_over(session, report))
         except Unreachable as error:
+            self._rests[domain] = self._clock.monotonic() + REST
             for report in left:
                 await self._record(report, error.reply)
 

@@ -54,15 +54,18 @@ class Reporting:
             posted=self._lane.wake,
         )
         self._ahead = Ahead(queue, opinions, self._out_of_reach)
+        self._judging: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Until cancelled; :meth:`close` ends what has been begun."""
         async with asyncio.TaskGroup() as group:
-            for part in (self._judge, self._ahead, self._lane):
-                group.create_task(part.run())
+            self._judging = [group.create_task(part.run()) for part in (self._judge, self._ahead)]
+            group.create_task(self._lane.run())
 
     async def close(self) -> None:
         """Begin nothing more; what is being sent gets its end, within ten seconds."""
+        for judging in self._judging:
+            judging.cancel()
         await self._lane.close()
         self._voucher.close()
 

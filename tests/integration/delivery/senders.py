@@ -6,15 +6,14 @@ says that nobody does, and takes mail there too; silent.example has a null MX.
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import Message
 
 from tests.support.nsd import NameServer, name_server
-from tests.support.primary import ScriptedPrimary, Taken
-from tests.support.processes import free_port, need_root
+from tests.support.primary import ScriptedPrimary, Taken, on_port_25
+from tests.support.processes import free_port
 
 PASSES = '@ TXT "v=spf1 ip4:192.0.2.1 -all"\n'
 
@@ -40,11 +39,7 @@ class Senders:
 @asynccontextmanager
 async def senders() -> AsyncIterator[Senders]:
     """They are there until the block is left."""
-    need_root()
-    # An address of loopback of this test's own, so that several tests have a port 25 each.
-    mx = ScriptedPrimary(f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(2, 254)}")
-    await mx.start(25)
-    try:
+    async with on_port_25() as mx:
         with name_server({"other.example": "@ A 127.0.0.1\n"}, port=free_port()) as names:
             found = Senders(mx, names)
             names.serve(
@@ -55,8 +50,6 @@ async def senders() -> AsyncIterator[Senders]:
                 }
             )
             yield found
-    finally:
-        await mx.close()
 
 
 def parts(taken: Taken) -> tuple[str, dict[str, str], list[dict[str, str]], str]:
