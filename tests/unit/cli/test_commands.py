@@ -43,7 +43,7 @@ def test_every_command_is_there() -> None:
         appliance add|set|show|list|remove
         domain add|set|show|list|remove|import|export
         recipient add|remove|list|import|forget|check|sync
-        queue list|show|hold|release|retry|drop|export
+        queue list|show|hold|release|retry|drop|export|reports
         failover activate|deactivate|history
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
         maintenance add|list|remove
