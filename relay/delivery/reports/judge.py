@@ -26,6 +26,8 @@ LOOK = 0.5
 """Seconds between two looks for what has failed."""
 SHARE = 20
 """What takes a second to read is followed by a rest of so many."""
+PAUSE = 5.0
+"""Seconds after a look that failed."""
 AGE_EVERY = 60.0
 """Seconds between two looks for what has waited too long, or for long, and for what is long in quarantine."""
 GATHER = 0.5
@@ -79,6 +81,7 @@ class Judge:
                     reading += await self._failures_of(appliance_id)
             except Exception as error:  # the database is busy, or full: the next look tries again
                 events.fault("reports", error)
+                await asyncio.sleep(PAUSE)
             await asyncio.sleep(max(LOOK, SHARE * reading))
 
     async def _failures_of(self, appliance_id: int) -> float:

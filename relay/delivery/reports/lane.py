@@ -11,17 +11,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import ParamSpec
 
 from relay import events
 from relay.clock import Clock, iso
 from relay.delivery.reports.allowance import Allowance
 from relay.delivery.reports.retry import Again, Sent, after_attempt
 from relay.delivery.reports.sending import Session, Unreachable
+from relay.errors import Deferred
 from relay.mail import Reply
 from relay.queue.queue import Queue
 from relay.queue.reports import Report
+
+P = ParamSpec("P")
 
 LOOK = 2.0
 """Seconds between two looks at what is due."""
@@ -31,6 +35,8 @@ A_TIME = 20
 """Reports over one connection."""
 REST = 120.0
 """Seconds for which a domain is left alone where nobody took a connection, whatever else waits for it."""
+PAUSE = 5.0
+"""Seconds after an outcome that couldn't be written down."""
 STOP_WITHIN = 10.0
 """Seconds that what is being sent gets when the node stops."""
 
@@ -53,7 +59,7 @@ class Lane:
         self._owns = owns
         self._settling = settling
         self._allowance = Allowance()
-        self._rests: dict[str, float] = {}  # until when, monotonic seconds
+        self._rests: dict[str, float] = {}  # until when, POSIX seconds
         self._sendings: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._closing = False
@@ -86,17 +92,17 @@ class Lane:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _look(self) -> None:
-        at = self._clock.monotonic()
+        at, now = self._clock.monotonic(), self._clock.now()
         self._allowance.forget(at)
-        self._rests = {domain: until for domain, until in self._rests.items() if at < until}
+        self._rests = {domain: until for domain, until in self._rests.items() if now < until}
         events.reports_waiting(await self._queue.reports.count())
-        for domain, appliances in (await self._queue.reports.due_domains(self._clock.now())).items():
+        for domain, appliances in (await self._queue.reports.due_domains(now)).items():
             if self._closing or len(self._sendings) >= TOGETHER:
                 return
             ours = {appliance_id for appliance_id in appliances if self._owns(appliance_id)}
             busy = domain in self._sendings or domain in self._rests
             if ours and not busy and self._allowance.of(domain, at):
-                due = await self._queue.reports.due(domain, ours, self._clock.now(), A_TIME)
+                due = await self._queue.reports.due(domain, ours, now, A_TIME)
                 task = asyncio.create_task(self._send(domain, due))
                 self._sendings[domain] = task
                 task.add_done_callback(lambda _, domain=domain: self._came_back(domain))  # type: ignore[misc]
@@ -108,21 +114,23 @@ class Lane:
     async def _send(self, domain: str, due: list[Report]) -> None:
         try:
             await self._send_over_one_session(domain, due)
-        except Exception as error:  # it can't be written down now: the next look tries again
+        except Exception as error:  # nobody expected it: the others' turn comes first
             events.fault("reports", error)
-            await asyncio.sleep(LOOK)
+            self._rests[domain] = self._clock.now() + REST
 
     async def _send_over_one_session(self, domain: str, due: list[Report]) -> None:
         """One after the other. Where there is no session, all of them have been tried in vain."""
         left = deque(due)
         try:
             async with self._open(domain) as session:
-                while left and session.usable and self._may_send(domain, left[0]):
+                while left and self._may_send(domain, left[0]):
                     report = left.popleft()
                     self._allowance.take(domain, self._clock.monotonic())
                     await self._record(report, await self._hand_over(session, report))
+                    if not session.usable:
+                        break
         except Unreachable as error:
-            self._rests[domain] = self._clock.monotonic() + REST
+            self._rests[domain] = self._clock.now() + REST
             for report in left:
                 await self._record(report, error.reply)
 
@@ -142,14 +150,24 @@ class Lane:
         what = after_attempt(report, reply, now, random.random(), settling=self._settling(now))  # noqa: S311
         about, said = (report.id, report.message_id, report.sender), _printable(reply)
         if isinstance(what, Again):
-            await self._queue.reports.defer(report.id, said, what.at)
+            await self._write_down(self._queue.reports.defer, report.id, said, what.at)
             events.report_deferred(*about, said, iso(what.at))
             return
-        await self._queue.reports.remove(report.id)
+        await self._write_down(self._queue.reports.remove, report.id)
         if isinstance(what, Sent):
             events.report_sent(*about, said)
         else:
             events.report_dropped(*about, f"{said} ({what.why})")
+
+    async def _write_down(self, write: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """While that can't be done, it is tried again: what was taken must not be sent over and over."""
+        while True:
+            try:
+                await write(*args, **kwargs)
+                return
+            except Deferred as error:
+                events.fault("reports", error)
+                await asyncio.sleep(PAUSE)
 
 
 def _printable(reply: Reply) -> str:

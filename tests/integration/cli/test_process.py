@@ -185,7 +185,7 @@ def test_a_shell_accepts_its_completion_script(relayctl: Relayctl, tmp_path: Pat
     ("typed", "offered"),
     [
         (["sta"], ["status"]),
-        (["queue", "re"], ["release", "retry"]),
+        (["queue", "re"], ["release", "retry", "reports"]),
         (["queue", "list", "--st"], ["--state"]),
         (["queue", "list", "--state", ""], ["queued", "held"]),
         (["status", "ac"], ["acme", "acme.example", "acme.test"]),

@@ -1,7 +1,7 @@
 """The senders of mail: their domains in a real DNS, and their own mail server, on port 25 as the world expects it.
 
 sender.example says by SPF that the house's client (192.0.2.1) sends its mail, and takes mail at ``mx``; forged.example
-says that nobody does, and takes mail there too; silent.example has a null MX.
+says that nobody does, and takes mail there too; silent.example has a null MX, and the MX of ours.example is the relay.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ async def senders() -> AsyncIterator[Senders]:
                     "sender.example": found.zone(PASSES),
                     "forged.example": found.zone('@ TXT "v=spf1 -all"\n'),
                     "silent.example": f"{PASSES}@ MX 0 .\n",
+                    "ours.example": f"{PASSES}@ MX 10 relay.test.\n",
                 }
             )
             yield found

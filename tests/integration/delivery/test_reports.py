@@ -16,6 +16,7 @@ from relay.queue.filter import Filter
 from relay.queue.states import Reason, State
 from tests.integration.delivery.house import House, house
 from tests.integration.delivery.senders import PASSES, Senders, parts, senders
+from tests.support.dns_stub import DnsStub
 from tests.support.primary import DROP, ScriptedPrimary
 from tests.support.waiting import eventually
 
@@ -241,21 +242,58 @@ async def test_a_report_outlives_the_process_that_made_it(tmp_path: Path) -> Non
 
 
 async def test_a_report_is_put_off_or_given_up_as_its_server_says(tmp_path: Path) -> None:
-    """4xx: again minutes later, for five days at most. 5xx, and a null MX: given up. None is ever reported on."""
+    """4xx, and where only we are left to take it: again minutes later, for five days at most. 5xx, and a null MX: given
+    up. None is ever reported on."""
     async with world(tmp_path) as (away, _, home):
         away.mx.on_rcpt = lambda address: Reply(450, "4.2.1", "Later") if address.startswith("later") else NOBODY
-        for sender in ("later@sender.example", "gone@sender.example", "user@silent.example"):
+        for sender in ("later@sender.example", "gone@sender.example", "user@silent.example", "user@ours.example"):
             await home.accept("bad", sender=sender)
-        await eventually(lambda: home.ledger().bounced == 3)
-        await eventually(lambda: [report.attempts for report in home.reports()] == [1])
-        (report,) = home.reports()
-        assert (report.sender, report.last_reply) == ("later@sender.example", "450 4.2.1 Later")
-        assert 110 < report.next_attempt_at - home.clock.now() < 150
+        await eventually(lambda: home.ledger().bounced == 4)
+        await eventually(lambda: [report.attempts for report in home.reports()] == [1, 1])
+        later, ours = sorted(home.reports(), key=lambda report: report.domain, reverse=True)
+        assert (later.sender, later.last_reply) == ("later@sender.example", "450 4.2.1 Later")
+        assert 110 < later.next_attempt_at - home.clock.now() < 150
+        assert ours.last_reply == "451 4.4.4 no MX of ours.example is strictly preferred to us: 10 relay.test"
         home.clock.ahead += 4.9 * DAY
-        await eventually(lambda: home.reports()[0].attempts == 2)
+        await eventually(lambda: {report.attempts for report in home.reports()} >= {2})
         home.clock.ahead += DAY
         await eventually(lambda: not home.reports())
         assert away.mx.messages == [] and home.waiting() == 0
+
+
+async def test_a_server_that_hangs_up_is_left_in_peace(tmp_path: Path) -> None:
+    """One that greets and goes away, or takes content and goes away, gets no more connections than reports."""
+    async with world(tmp_path) as (away, _, home):
+        away.mx.on_mail = DROP
+        for _ in range(3):
+            await home.accept("bad")
+        await eventually(lambda: [report.attempts for report in home.reports()] == [1, 1, 1])
+        assert away.mx.connections <= 6
+        away.mx.on_mail = None
+        away.mx.on_content = lambda taken: Reply(421, "4.3.2", "Going down")
+        home.clock.ahead += 200
+        await eventually(lambda: [report.attempts for report in home.reports()] == [2, 2, 2])
+        assert away.mx.connections <= 12
+        away.mx.on_content = None
+        home.clock.ahead += 600
+        await eventually(lambda: not home.reports())
+        assert len(away.mx.messages) == 3
+
+
+async def test_what_was_taken_and_cant_be_written_down_is_not_sent_again(tmp_path: Path) -> None:
+    """As long as the database says no, the report waits for it, and not its recipient for the next copy."""
+    async with world(tmp_path) as (away, _, home):
+        with sqlite3.connect(home.db.path) as raw:
+            raw.execute("CREATE TRIGGER stays BEFORE DELETE ON reports BEGIN SELECT RAISE(ABORT, 'not now'); END")
+        raw.close()
+        await home.accept("bad")
+        await eventually(lambda: away.mx.messages)
+        await asyncio.sleep(3)
+        with sqlite3.connect(home.db.path) as raw:
+            raw.execute("DROP TRIGGER stays")
+        raw.close()
+        await eventually(lambda: not home.reports())
+        assert len(away.mx.messages) == 1
 
 
 async def test_reports_go_to_a_domain_over_one_connection_and_not_too_fast(tmp_path: Path) -> None:
@@ -290,6 +328,20 @@ async def test_senders_of_mail_that_waits_are_judged_while_it_waits(tmp_path: Pa
         await eventually(lambda: away.mx.messages)
         await eventually(lambda: home.addresses(State.HELD, Reason.QUARANTINED) == ["forged"])
         assert home.ledger().expired == 1
+
+
+async def test_while_the_dns_is_silent_nobody_is_judged_ahead(tmp_path: Path) -> None:
+    """Five senders in a row of whom nothing can be known: the others are left alone for a while."""
+    async with DnsStub() as dns, house(tmp_path, resolver=dns.address) as home:
+        dns.servfail = {f"s{number}.example" for number in range(9)}
+        for number in range(9):
+            await home.accept(sender=f"sender@s{number}.example")
+        await eventually(lambda: "s4.example TXT" in dns.queries)
+        await asyncio.sleep(1.2)
+        assert {query for query in dns.queries if query.endswith("TXT")} == {
+            f"s{number}.example TXT" for number in range(5)
+        }
+        assert home.addresses(State.QUEUED) == ["someone"] * 9
 
 
 async def test_a_thousand_forged_senders_get_no_report_at_all(tmp_path: Path) -> None:
