@@ -87,7 +87,7 @@ def _known(operator: Operator, domain: str) -> None:
 
 @click.group(cls=Noun)
 def queue() -> None:
-    """The mail that waits. All verbs but show take the same filter; several options must all hold."""
+    """The mail that waits. All verbs but show and reports take the same filter; several options must all hold."""
 
 
 @queue.command("list")

@@ -21,7 +21,7 @@ from relay.queue.cases import Case
 from relay.queue.queue import Queue
 
 PACE = 0.5
-"""Seconds between two messages: some four in a thousand of a core."""
+"""Seconds between two messages, which take about a millisecond of CPU each."""
 IDLE = 5.0
 """Seconds between two looks for mail to judge where there was none."""
 PAGE = 500
