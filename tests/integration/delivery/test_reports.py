@@ -17,7 +17,7 @@ from relay.queue.states import Reason, State
 from tests.integration.delivery.house import House, house
 from tests.integration.delivery.senders import PASSES, Senders, parts, senders
 from tests.support.dns_stub import DnsStub
-from tests.support.primary import DROP, ScriptedPrimary
+from tests.support.primary import DROP, ScriptedPrimary, Taken
 from tests.support.waiting import eventually
 
 NOBODY = Reply(550, "5.1.1", "No such user")
@@ -134,6 +134,26 @@ async def test_mail_that_waited_too_long_expires_and_is_reported(tmp_path: Path)
         assert home.traced(told) == [("one", State.EXPIRED, reply), ("two", State.EXPIRED, reply)]
         await eventually(lambda: home.addresses(State.HELD, Reason.QUARANTINED) == ["three"])
         assert (home.ledger().expired, home.ledger().held, home.faults()) == (2, 1, [])
+
+
+async def test_what_is_on_its_way_does_not_expire(tmp_path: Path) -> None:
+    """A primary that takes its time to answer may have the message: nobody is told otherwise before it has answered."""
+    async with world(tmp_path) as (away, primary, home):
+        answers = asyncio.Event()
+
+        async def takes_its_time(_: Taken) -> None:
+            await answers.wait()
+
+        primary.on_content = takes_its_time
+        number = await home.accept()
+        await eventually(lambda: "DATA" in primary.commands)
+        home.clock.ahead += 15 * DAY
+        await asyncio.sleep(1.5)
+        assert home.addresses(State.QUEUED) == ["someone"]
+        answers.set()
+        await eventually(lambda: home.waiting() == 0)
+        assert home.traced(number) == [("someone", State.DELIVERED, "250 2.0.0 Taken")]
+        assert home.reports() == [] and away.mx.connections == 0
 
 
 async def test_a_delay_is_reported_once_to_who_asked_for_it(tmp_path: Path) -> None:
