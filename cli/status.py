@@ -7,38 +7,28 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-from sqlalchemy import Connection
 
 from cli import refusals
 from cli.context import Operator, json_option
+from cli.detail import detail
+from cli.known import Known, read
 from cli.names import EITHER
-from cli.progress import Draining, deadline, draining, expiry_detail, handed_back, worth_saying
-from cli.render import at, clock_time, plural, size, span
+from cli.progress import deadline, worth_saying
+from cli.render import at, plural, size, span
 from cli.table import Column, count, prose, word
 from cli.version import version
-from relay.appliances import facts
-from relay.appliances.directory import Snapshot, load
+from relay.appliances.directory import Snapshot
 from relay.appliances.facts import Health
 from relay.appliances.model import Domain
-from relay.appliances.progress import Handback, list_handbacks
-from relay.cluster.nodes import NodeRow, nodes, owner_names
-from relay.continuity.store import proofs_of
-from relay.edge.counts import refused
 from relay.errors import NotFound
 from relay.mail import domain_of
-from relay.queue import backlog
-from relay.queue.cases import quarantined
-from relay.tickets.reading import Brief, most_urgent
 
 FEW = 40
 """Domains that are listed in any case; of more, the quiet ones are only counted."""
-WORST = 3
-"""Reasons for quarantine that are shown."""
 COLUMNS = (
     "DOMAIN",
     Column("APPLIANCE", spare=3),
@@ -52,48 +42,6 @@ COLUMNS = (
     prose("WHY"),
 )
 _BY_URGENCY = {"down": 0, "delayed": 1, "unknown": 2, "up": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Everything that status shows, read in one transaction."""
-
-    now: float
-    snapshot: Snapshot
-    nodes: list[NodeRow]
-    owners: dict[int, str]
-    tickets: dict[int, Brief]
-    waiting: dict[str, tuple[int, int]]
-    oldest: dict[str, float]
-    returns: dict[int, float]
-    drains: dict[int, Draining]
-    findings: dict[int, list[facts.Finding]]
-    windows: dict[int, facts.Window]
-    """Maintenance that is under way."""
-    refused: dict[str, dict[str, int]]
-    """In the last 24 hours, by domain and reason."""
-
-
-def read(connection: Connection, now: float) -> Known:
-    snapshot = load(connection) or Snapshot()
-    findings: dict[int, list[facts.Finding]] = {}
-    for finding in facts.list_findings(connection):
-        findings.setdefault(finding.appliance_id, []).append(finding)
-    found = nodes(connection)
-    return Known(
-        now,
-        snapshot,
-        found,
-        owner_names(connection),
-        most_urgent(connection),
-        backlog.counts(connection),
-        backlog.oldest_waiting(connection),
-        backlog.last_returns(connection),
-        draining(connection, found, now),
-        findings,
-        {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
-        refused(connection, now),
-    )
 
 
 @click.command()
@@ -123,7 +71,7 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
         operator.out.line(f"{plural(len(rows) - len(shown), 'more domain')} without trouble; --all lists them", "dim")
     if name is not None:
         for number in sorted({domain.appliance_id for domain in domains}):
-            _detail(operator, known, number, [domain.name for domain in domains if domain.appliance_id == number])
+            detail(operator, known, number, [domain.name for domain in domains if domain.appliance_id == number])
 
 
 def _matching(snapshot: Snapshot, name: str | None) -> list[Domain]:
@@ -161,7 +109,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         "queued": queued,
         "held": held,
         "oldest_seconds": None if oldest is None else max(0, round(known.now - oldest)),
-        "first_expiry_at": at(_expires_at(known, domain)),
+        "first_expiry_at": at(known.expires_at(domain)),
         "drain": drain.facts() if drain else None,
         "ticket": ticket.facts() if ticket else None,
         "owner": known.owners.get(appliance.id),
@@ -174,14 +122,6 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         ],
         "refused": refusals.facts(known.refused.get(domain.name, {})),
     }
-
-
-def _expires_at(known: Known, domain: Domain) -> float | None:
-    """When the first of a domain's queued mail would expire, as lifetimes are now."""
-    oldest = known.oldest.get(domain.name)
-    if oldest is None:
-        return None
-    return backlog.expiry(oldest, domain.lifetime, known.returns.get(domain.appliance_id))
 
 
 def _quiet(row: dict[str, Any]) -> bool:
@@ -224,7 +164,7 @@ def _why(known: Known, row: dict[str, Any], *, first: bool) -> str:
     """What is behind the row; what concerns the whole appliance only at its first domain."""
     reasons = []
     domain = known.snapshot.domains[row["domain"]]
-    drain, expires_at = known.drains.get(domain.appliance_id), _expires_at(known, domain)
+    drain, expires_at = known.drains.get(domain.appliance_id), known.expires_at(domain)
     if first and row["health"] != Health.UP:
         reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
     if first and drain is not None:
@@ -288,72 +228,3 @@ def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
             )
     if not any(row.state(known.now) == "running" for row in known.nodes):
         operator.out.line("no node is running: what stands below is what the last one knew", "bold red")
-
-
-def _detail(operator: Operator, known: Known, number: int, names: Sequence[str]) -> None:
-    """What is known of an appliance; ``names``: the domains that were asked for."""
-    appliance = known.snapshot.appliances[number]
-    health, continuity = known.snapshot.health[number], known.snapshot.continuity[number]
-    windows = [
-        window for window in known.snapshot.windows if window.appliance_id == number and window.ends_at > known.now
-    ]
-    with operator.db.read() as connection:
-        last = next(iter(facts.list_outages(connection, number)), None)
-        handbacks = list_handbacks(connection, (last.id,) if last else ())
-        unreported = quarantined(connection, number, WORST)
-        failing = [proof for proof in proofs_of(connection, number) if proof.name in continuity.failing_proofs]
-    drain = known.drains.get(number)
-    operator.out.line()
-    operator.out.line(f"{appliance.name} ({appliance.customer})", "bold")
-    operator.out.pairs(
-        (
-            ("primaries", ", ".join(map(str, appliance.primaries)) or "by MX"),
-            ("health", f"{health.state} since {clock_time(health.since)}: {health.reason}"),
-            ("continuity", f"{continuity.state} since {clock_time(continuity.since)}"),
-            ("not proven", "\n".join(map(str, failing))),
-            ("findings", "\n".join(finding.evidence for finding in known.findings.get(number, ()))),
-            ("quarantined", "\n".join(f"{plural(many, 'recipient')}: {evidence}" for evidence, many in unreported)),
-            ("operator said", f"{continuity.order} ({continuity.order_by})" if continuity.order else ""),
-            ("maintenance", "\n".join(map(_window, windows))),
-            ("business hours", f"{appliance.business_hours} {appliance.timezone} {appliance.holidays}".strip()),
-            ("drain", drain.told() if drain else ""),
-            ("first expiry", _expiry(known, names)),
-            ("refused in 24 h", _refusals(known, names)),
-            ("last outage", _outage(last, handbacks)),
-            ("owner", known.owners.get(number)),
-        )
-    )
-
-
-def _refusals(known: Known, names: Sequence[str]) -> str:
-    """Why mail for these domains was refused, counted in one line; below it what each reason means."""
-    counts: Counter[str] = Counter()
-    for name in names:
-        counts.update(known.refused.get(name, {}))
-    ordered = dict(counts.most_common())
-    return "\n".join([refusals.line(ordered), *refusals.meanings(ordered)])
-
-
-def _window(window: facts.Window) -> str:
-    reason = f" ({window.reason})" if window.reason else ""
-    return f"{clock_time(window.starts_at)} to {clock_time(window.ends_at)}{reason}"
-
-
-def _expiry(known: Known, names: Sequence[str]) -> str:
-    """Of these domains' mail the one that is next, and why then."""
-    moments = {name: _expires_at(known, known.snapshot.domains[name]) for name in names}
-    found = [(moment, name) for name, moment in moments.items() if moment is not None]
-    if not found:
-        return ""
-    moment, name = min(found)
-    lifetime = span(known.snapshot.domains[name].lifetime)
-    return f"{expiry_detail(moment, known.now)} ({name}, lifetime {lifetime}; nothing within 24h after a return)"
-
-
-def _outage(outage: facts.Outage | None, handbacks: Mapping[int, Handback]) -> str:
-    if outage is None:
-        return ""
-    end = f"back after {span(outage.returned_at - outage.began_at)}" if outage.returned_at else "not back yet"
-    told = handed_back(outage, handbacks.get(outage.id, Handback()), None)
-    back = f"\n{told}" if told else ""
-    return f"outage {outage.id} at {clock_time(outage.began_at)}, {end}: {outage.reason}{back}"
