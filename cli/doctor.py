@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass
 
 import click
 
-from cli import contract, directory, refusals
+from cli import contract, directory, helpdesk_check, refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -89,6 +89,8 @@ def doctor(operator: Operator, name: str | None) -> None:
     ]
     checks = list(_node_checks(operator, found))
     checks += operator.run(_reference_checks(operator))
+    if operator.settings.helpdesk.kind != "embedded":
+        checks.append(Check(operator.settings.node.name, "helpdesk", *operator.run(helpdesk_check.check(operator))))
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     with operator.db.read() as connection:
         for one in appliances:

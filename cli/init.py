@@ -53,6 +53,12 @@ timezone = "UTC"
 # p2 = { acknowledge = "2h", respond = "8h" }
 # p3 = { acknowledge = "4h", respond = "16h" }
 
+# [helpdesk]
+# Tickets in the helpdesk that you have: webhooks; see deploy/helpdesk.md.
+# kind = "webhook"
+# url = "https://desk.example/hooks/relay"
+# secret = "whsec_..."
+
 [metrics]
 listen = "127.0.0.1:9125"
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cli import refusals
+from cli import helpdesk, refusals
 from cli.context import Operator, json_option
 from cli.detail import detail
 from cli.known import Known, read
@@ -56,10 +56,15 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
     domains = _matching(known.snapshot, name)
     rows = [_facts(known, domain) for domain in domains]
     node = _node(operator, known)
+    with operator.db.read() as connection:
+        desk = helpdesk.facts(connection, operator.settings.helpdesk)
+        trouble = helpdesk.trouble(connection, operator.settings.helpdesk, known.now)
     nameless = known.refused.get("", {})
-    if operator.out.facts({"node": node, "domains": rows, "refused": refusals.facts(nameless)}):
+    if operator.out.facts({"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk}):
         return
     _head(operator, node, known)
+    if trouble:
+        operator.out.line(trouble, "bold red")
     if nameless and name is None:
         operator.out.line(f"refused in the last 24 hours, for no domain of ours: {refusals.line(nameless)}")
     if len(rows) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from cli import helpdesk
 from cli.context import Noun, Operator, json_option
 from cli.names import EITHER, appliance_of
 from cli.render import clock_time, span
@@ -80,12 +81,14 @@ def show(operator: Operator, number: int) -> None:
     with operator.db.read() as connection:
         found = reading.get(connection, number, Terms.of(operator.settings.support), now)
         history = reading.history(connection, number)
-    if operator.out.facts(found.facts() | {"history": [entry.facts() for entry in history]}):
+        told = helpdesk.facts(connection, operator.settings.helpdesk, number)
+        untold = helpdesk.untold(connection, operator.settings.helpdesk, now, number)
+    if operator.out.facts(found.facts() | {"helpdesk": told, "history": [entry.facts() for entry in history]}):
         return
-    _tell(operator, found, history, now)
+    _tell(operator, found, history, now, untold)
 
 
-def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) -> None:
+def _tell(operator: Operator, found: Reading, history: list[Entry], now: float, untold: str) -> None:
     it = found.ticket
     whose = f"{it.appliance} ({it.customer})" if it.customer else it.appliance
     operator.out.line(f"Ticket {it.id}  P{it.priority}  {it.status}  {whose}", "bold")
@@ -101,6 +104,7 @@ def _tell(operator: Operator, found: Reading, history: list[Entry], now: float) 
             ("waiting", "for the customer" if it.waiting else ""),
             ("resolved", clock_time(it.resolved_at)),
             ("elsewhere", it.external_ref),
+            ("helpdesk", untold),
         )
     )
     operator.out.line()

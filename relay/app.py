@@ -23,6 +23,7 @@ from relay.appliances.evidence import Evidence
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
+from relay.cluster.lease import OUTBOX
 from relay.cluster.node import Node
 from relay.cluster.secret import secret
 from relay.cluster.vitals import Vitals
@@ -43,7 +44,9 @@ from relay.recipients.learning import Learning
 from relay.recipients.sync.schedule import Syncs
 from relay.recipients.sync.syncer import Syncer
 from relay.settings import Settings, load
-from relay.tickets.helpdesks.embedded import Embedded
+from relay.tickets.hearing import Hearing
+from relay.tickets.helpdesks.choice import choose
+from relay.tickets.helpdesks.listener import Listener
 from relay.tickets.outbox import Outbox
 from relay.tickets.plan import Terms
 from relay.tickets.warnings import Warnings
@@ -117,8 +120,14 @@ class App:
             self.queue.depth_of_domain,
         )
         self.tally = Tally(self.db, self.clock, settings.node.name)
-        self.outbox = Outbox(self.db, self.clock, Embedded())
-        self.warnings = Warnings(self.db, self.clock, Terms.of(settings.support), settling=self.node.settling)
+        helpdesk = choose(settings.helpdesk, self.db, self.clock, self.resolver)
+        terms = Terms.of(settings.support)
+        self.outbox = Outbox(self.db, self.clock, helpdesk, terms, may=lambda: self.node.owns(OUTBOX))
+        self.hearing = Hearing(
+            self.db, self.clock, helpdesk, settings.helpdesk.poll, may=lambda: self.node.owns(OUTBOX)
+        )
+        self.listener = Listener(self.db, self.clock, lambda: Terms.of(self.settings.support))
+        self.warnings = Warnings(self.db, self.clock, terms, settling=self.node.settling)
         # These need the node's name or the cluster's key, which it has from its start on.
         self.delivery: Delivery
         self.edge: Edge
@@ -171,13 +180,20 @@ class App:
         kept = [name for name in RESTART_ONLY if getattr(settings, name) != getattr(self.settings, name)]
         if settings.smtp.listen != self.settings.smtp.listen:
             kept.append("smtp listen")
+        if settings.helpdesk.listen != self.settings.helpdesk.listen:
+            kept.append("helpdesk listen")
         self.edge.reconfigure_limits(settings.limits)
         self.queue.reconfigure(settings.limits.min_disk_free)
         self.watcher.reconfigure(settings.watch)
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)
         self.asker.reconfigure(settings.delivery)
-        self.warnings.reconfigure(Terms.of(settings.support))
+        terms = Terms.of(settings.support)
+        self.warnings.reconfigure(terms)
+        helpdesk = choose(settings.helpdesk, self.db, self.clock, self.resolver)
+        self.outbox.reconfigure(helpdesk, terms)
+        self.hearing.reconfigure(helpdesk, settings.helpdesk.poll)
+        self.listener.reconfigure(settings.helpdesk.secret)
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in RESTART_ONLY})
         events.reloaded(needs_restart=kept)
 
@@ -235,6 +251,8 @@ class App:
         )
         stack.push_async_callback(self.tally.write)
         stack.push_async_callback(self._finish, HURRY)
+        stack.push_async_callback(self.listener.close)
+        await self.listener.start(self.settings.helpdesk)
         await self.edge.start()
         self.node.announce(self.edge.listeners)
 
@@ -267,6 +285,7 @@ class App:
             self.delivery.run(),
             self.controller.run(),
             self.outbox.run(),
+            self.hearing.run(),
             self.warnings.run(),
             self.tally.run(),
         ]

@@ -11,6 +11,9 @@
     │   └── NotFound            … because there is no such thing
     ├── LookupFailed            the DNS gave no answer (not: the name doesn't exist); temporary by nature
     ├── SyncFailed              a customer's directory couldn't be asked, or not in full
+    ├── HelpdeskError           the helpdesk didn't take a message; the text says why
+    │   ├── HelpdeskDown        … nor would it take another one now: not reached, too many requests, token refused
+    │   └── HelpdeskGone        … nor will it ever again
     ├── StartFailed             a node can't start: a port in use, a certificate that doesn't load
     └── EdgeError               what the SMTP client is told; carries its reply
         ├── Rejected            5xx: for good
@@ -66,6 +69,22 @@ class LookupFailed(RelayError):
 
 class SyncFailed(RelayError):
     """A customer's directory couldn't be asked, or didn't answer in full; the text says why."""
+
+
+class HelpdeskError(RelayError):
+    """A helpdesk didn't take a message, or gave no clear answer."""
+
+
+class HelpdeskDown(HelpdeskError):
+    """A helpdesk takes no message at all now. ``wait``: seconds until it is asked again, where that is known."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        self.wait = wait
+        super().__init__(text)
+
+
+class HelpdeskGone(HelpdeskError):
+    """A helpdesk wants no more messages, ever."""
 
 
 class StartFailed(RelayError):

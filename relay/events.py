@@ -391,9 +391,58 @@ def ticket(event: str, number: int, appliance: str, priority: int, reason: str) 
     _log.warning("ticket", what=event, ticket=number, appliance=appliance, priority=priority, reason=reason)
 
 
-def helpdesk_failed(helpdesk: str, error: str, attempts: int) -> None:
+_told = _counter("helpdesk_messages_total", "Messages to the helpdesk, by what came of it", "helpdesk", "result")
+_outbox_messages = _gauge("outbox_messages", "Messages that haven't reached the helpdesk yet")
+_outbox_age = _gauge("outbox_oldest_seconds", "For how long the oldest of them has waited")
+_words = _counter("helpdesk_words_total", "What people did in the helpdesk, carried out here", "helpdesk", "act")
+
+
+def outbox(messages: int, oldest_seconds: float) -> None:
+    _outbox_messages.set(messages)
+    _outbox_age.set(oldest_seconds)
+
+
+def helpdesk_told(helpdesk: str) -> None:
+    _told.labels(helpdesk, "taken").inc()
+
+
+def helpdesk_failed(helpdesk: str, error: str, ticket: int, attempts: int) -> None:
+    _told.labels(helpdesk, "failed").inc()
     _faults.labels("helpdesk").inc()
-    _log.error("helpdesk can't be reached, will be tried again", helpdesk=helpdesk, error=error, attempts=attempts)
+    _log.error(
+        "helpdesk took no message, will be tried again",
+        helpdesk=helpdesk,
+        error=error,
+        ticket=ticket,
+        attempts=attempts,
+    )
+
+
+def helpdesk_disabled(helpdesk: str, error: str) -> None:
+    """It said that it wants no more messages; an operator has to look."""
+    _log.critical("helpdesk wants no more messages, none are sent", helpdesk=helpdesk, error=error)
+
+
+def helpdesk_back(helpdesk: str, seconds: float) -> None:
+    _log.warning("helpdesk takes messages again", helpdesk=helpdesk, after_seconds=round(seconds))
+
+
+def helpdesk_unheard(helpdesk: str, error: str) -> None:
+    """What people did there can't be read now; it is read later."""
+    _faults.labels("helpdesk").inc()
+    _log.error("helpdesk can't be listened to, will be tried again", helpdesk=helpdesk, error=error)
+
+
+def helpdesk_heard(helpdesk: str, act: str, ticket: int, actor: str) -> None:
+    """A person did something in the helpdesk, and it was carried out here."""
+    _words.labels(helpdesk, act).inc()
+    _log.info("heard from the helpdesk", helpdesk=helpdesk, act=act, ticket=ticket, actor=actor)
+
+
+def helpdesk_refused(reason: str, client: str) -> None:
+    """Somebody reported something in a way that isn't taken."""
+    _words.labels("webhook", "refused").inc()
+    _log.warning("report to the helpdesk's listener refused", reason=reason, client=client)
 
 
 # --- the cluster ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ what it should be, as a :class:`relay.errors.SettingsError` of one line. Nothing
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -14,13 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from relay.errors import SettingsError
 from relay.hours import Calendar
 from relay.networks import parse_network
-from relay.values import check_zone, parse_address, parse_blocklist, parse_duration, parse_size
+from relay.values import check_secret, check_url, check_zone, parse_address, parse_blocklist, parse_duration, parse_size
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
@@ -44,6 +51,13 @@ def _plan_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+", text):
         raise ValueError(f"{text!r} should be a name in small letters, digits, - and _")
     return text
+
+
+def _secrets(given: Any) -> Any:
+    """One secret is a list of one; a variable gives a list as JSON."""
+    if isinstance(given, str):
+        return json.loads(given) if given.startswith("[") else (given,)
+    return given
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
@@ -197,6 +211,24 @@ class Metrics(Section):
     listen: str = "127.0.0.1:9125"
 
 
+class Helpdesk(Section):
+    """Where tickets are shown to people; deploy/helpdesk.md tells more.
+
+    ``url``: the receiver's. ``secret``: of webhooks in both directions, or a list of them: all sign, each is believed.
+    ``poll``: seconds between looks at what people did there. ``listen``: where they report it themselves.
+    ``allow_private``: webhooks may go to addresses that aren't public, and unencrypted.
+    """
+
+    kind: Literal["embedded", "webhook"] = "embedded"
+    url: str = ""
+    secret: Annotated[
+        tuple[Annotated[str, AfterValidator(check_secret)], ...], NoDecode, BeforeValidator(_secrets)
+    ] = ()
+    poll: Positive = 15.0
+    listen: str = ""
+    allow_private: bool = False
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by :func:`load`."""
 
@@ -211,6 +243,7 @@ class Settings(BaseSettings):
     delivery: Delivery = Delivery()
     dns: Dns = Dns()
     metrics: Metrics = Metrics()
+    helpdesk: Helpdesk = Helpdesk()
 
 
 def find(path: Path | None) -> Path | None:
@@ -299,6 +332,8 @@ def _explain(error: ValidationError) -> str:
     if fault["type"] == "string_pattern_mismatch" and place == ["node", "database"]:
         return "[node] database should be sqlite:///path/to/relay.db"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
+    if place[0] == "helpdesk" and place[1:2] in (["secret"],):
+        return f"{name}: {message}"  # it is nobody else's business
     return f"{name}: {message} (it is {fault['input']!r})"
 
 
@@ -316,12 +351,31 @@ def _check(settings: Settings, where: Path | None) -> None:
             parse_address(settings.metrics.listen)
         except ValueError as error:
             raise SettingsError(f"{where}: [metrics] listen: {error}") from None
+    _check_helpdesk(settings.helpdesk, where)
     public = [listen for listen in smtp.listen if not _loopback(parse_address(listen)[0])]
     if public and not node.postmaster:
         raise SettingsError(
             f"{where}: [node] postmaster should be set before [smtp] listen = {public[0]!r}: "
             "a public mail server must take mail for its postmaster (RFC 5321 4.5.1)"
         )
+
+
+def _check_helpdesk(helpdesk: Helpdesk, where: Path | None) -> None:
+    needs = {"embedded": (), "webhook": ("url", "secret")}[helpdesk.kind]
+    for key in needs:
+        if not getattr(helpdesk, key):
+            raise SettingsError(f'{where}: [helpdesk] {key} should be set for kind = "{helpdesk.kind}"')
+    try:
+        if helpdesk.url:
+            check_url(helpdesk.url)
+        if helpdesk.listen:
+            parse_address(helpdesk.listen)
+    except ValueError as error:
+        raise SettingsError(f"{where}: [helpdesk] {error}") from None
+    if helpdesk.kind == "webhook" and helpdesk.url.startswith("http:") and not helpdesk.allow_private:
+        raise SettingsError(f"{where}: [helpdesk] url should begin with https://; http:// needs allow_private = true")
+    if helpdesk.listen and helpdesk.kind != "webhook":
+        raise SettingsError(f'{where}: [helpdesk] listen is for kind = "webhook"')
 
 
 def _loopback(host: str) -> bool:

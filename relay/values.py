@@ -1,4 +1,5 @@
-"""Values as people write them, in relay.toml and behind options: sizes, durations, addresses, time zones, block lists.
+"""Values as people write them, in relay.toml and behind options: sizes, durations, addresses, time zones, block lists,
+URLs, secrets.
 
 Each is read by one function, which says in a sentence what a value should be: ValueError, for whoever knows the key to
 name it. Pure. (Networks have a room of their own.)
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 _UNITS = {
@@ -74,3 +78,29 @@ def parse_blocklist(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
             raise ValueError(wrong) from None
         ranges.append((int(lowest), int(highest)))
     return zone, tuple(ranges)
+
+
+def check_url(text: str) -> str:
+    """An address of the web without a user in it, as it is; ValueError where it is none."""
+    wrong = f"{text!r} should be a URL such as https://desk.example/hooks/relay"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not text.isprintable():
+        raise ValueError(wrong)
+    if parts.username is not None or " " in text:
+        raise ValueError(wrong)
+    return text
+
+
+def check_secret(text: str) -> str:
+    """A secret of Standard Webhooks, ``whsec_`` and 24 to 64 octets in base64, as it is; ValueError otherwise."""
+    try:
+        size = len(b64decode(text.removeprefix("whsec_"), validate=True)) if text.startswith("whsec_") else 0
+    except (NotBase64, ValueError):
+        size = 0
+    if not 24 <= size <= 64:
+        raise ValueError("should be whsec_ and 24 to 64 random octets in base64 ('openssl rand -base64 32')")
+    return text

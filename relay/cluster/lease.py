@@ -22,6 +22,8 @@ from relay.errors import RelayError
 
 POSTMASTER = 0
 """The id under which the relay's own postmaster mail is owned and delivered; no row of ``appliances`` has it."""
+OUTBOX = -1
+"""The id under which one node owns the outbox and hears what people do in the helpdesk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def claim(connection: Connection, name: str, observer: Observer, at: float) -> d
     rows = others.all()
     dead = observer.dead({row.name: row.counter for row in rows if row.stopped_at is None}, at)
     alive = {row.name for row in rows if row.stopped_at is None} - dead | {name}
-    every = union(select(appliances.c.id), select(literal(POSTMASTER))).subquery()
+    every = union(select(appliances.c.id), *(select(literal(one)) for one in (POSTMASTER, OUTBOX))).subquery()
     gone = connection.execute(delete(owners).where(owners.c.appliance_id.not_in(select(every.c[0])))).rowcount
     added = connection.execute(
         insert(owners).from_select(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from relay.cluster.lease import POSTMASTER
 from relay.cluster.tables import nodes as table
 from relay.cluster.tables import owners
 
@@ -63,5 +64,9 @@ def nodes(connection: Connection) -> list[NodeRow]:
 
 def owner_names(connection: Connection) -> dict[int, str]:
     """The name of each appliance's owner; an appliance without one is missing."""
-    rows = connection.execute(select(owners.c.appliance_id, owners.c.node).where(owners.c.node.is_not(None)))
+    rows = connection.execute(
+        select(owners.c.appliance_id, owners.c.node).where(
+            owners.c.node.is_not(None), owners.c.appliance_id >= POSTMASTER
+        )
+    )
     return {row.appliance_id: row.node for row in rows}

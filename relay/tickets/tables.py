@@ -102,3 +102,28 @@ Index(
     sqlite_where=text("sent_at IS NOT NULL"),
     postgresql_where=text("sent_at IS NOT NULL"),
 )
+
+# How we stand with the helpdesk, a row for each that was ever set up here: ``cursor`` is how far we have heard what
+# people did there, ``trouble`` why it takes no messages, and ``failures`` how often in a row it took none; it isn't
+# asked again before ``retry_at``, and never while it is ``disabled``.
+helpdesks = Table(
+    "helpdesks",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("cursor", String, nullable=False),
+    Column("trouble", String, nullable=False),
+    Column("trouble_since", Float),
+    Column("failures", Integer, nullable=False),
+    Column("retry_at", Float, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("reached_at", Float),
+)
+
+# What people said in the helpdesk and was carried out here, by the helpdesk's own name for it: never twice.
+helpdesk_words = Table(
+    "helpdesk_words",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("heard_at", Float, nullable=False, index=True),
+)

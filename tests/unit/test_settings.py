@@ -55,6 +55,11 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
         ('[limits]\ndnsbl = ["bl.example=127.0.0.2-300"]', "should be a zone, or zone="),
         ('[limits]\nmin_disk_free = "much"', "[limits] min_disk_free: should be a size"),
         ('[metrics]\nlisten = "here"', "[metrics] listen"),
+        ('[helpdesk]\nkind = "jira"', "[helpdesk] kind: should be 'embedded' or 'webhook'"),
+        ('[helpdesk]\nkind = "webhook"\nurl = "https://x.example"', "[helpdesk] secret should be set"),
+        ('[helpdesk]\nsecret = "whsec_c2hvcnQ="', "should be whsec_ and 24 to 64 random octets"),
+        ('[helpdesk]\nurl = "desk.example"', "should be a URL such as https://"),
+        ('[helpdesk]\nlisten = "127.0.0.1:80"', '[helpdesk] listen is for kind = "webhook"'),
         ("what is this", "Expected '='"),
     ],
 )
@@ -104,3 +109,23 @@ def test_a_file_that_is_named_but_missing_says_how_to_make_it(tmp_path: Path) ->
     """A wrong -c is not silently the defaults."""
     with pytest.raises(SettingsError, match="no such file; 'relayctl init' makes one"):
         load(tmp_path / "absent.toml")
+
+
+WEBHOOK = '[helpdesk]\nkind = "webhook"\nurl = "http://desk.example"\nsecret = '
+
+
+def test_a_webhooks_secret_may_be_several_and_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, a list, or a variable; what is wrong with one is said without it; unencrypted only where that is allowed."""
+    one, two = "whsec_" + "b2xk" * 11, "whsec_" + "bmV3" * 11
+    allowed = "\nallow_private = true"
+    assert load(write(tmp_path, f'{WEBHOOK}"{one}"{allowed}')).helpdesk.secret == (one,)
+    assert load(write(tmp_path, f'{WEBHOOK}["{one}", "{two}"]{allowed}')).helpdesk.secret == (one, two)
+    with pytest.raises(SettingsError, match="url should begin with https://"):
+        load(write(tmp_path, f'{WEBHOOK}"{one}"'))
+    with pytest.raises(SettingsError) as refusal:
+        load(write(tmp_path, f'{WEBHOOK}"whsec_hush"{allowed}'))
+    assert "hush" not in str(refusal.value)
+    monkeypatch.setenv("RELAY_HELPDESK__SECRET", two)
+    assert load(write(tmp_path, f'{WEBHOOK}"{one}"{allowed}')).helpdesk.secret == (two,)
+    monkeypatch.setenv("RELAY_HELPDESK__SECRET", f'["{one}", "{two}"]')
+    assert load(write(tmp_path, f'{WEBHOOK}"{one}"{allowed}')).helpdesk.secret == (one, two)

@@ -1,9 +1,10 @@
-"""What the outbox asks of a helpdesk: one method."""
+"""What the relay asks of a helpdesk: take a message, say what people did there, say whether it works."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 
@@ -11,9 +12,10 @@ from typing import Any, Protocol
 class Message:
     """One thing that happened to a ticket, and how the ticket stood afterwards.
 
-    ``kind``: an Event of relay.tickets.states. ``payload``: ``{"ticket": Ticket.facts(), "event": {"id", "visible",
-    …Entry.facts()}}``. ``external_ref``: the helpdesk's own name of the ticket, once it gave one. ``attempts``:
-    deliveries that failed before this one.
+    ``kind``: an Event of relay.tickets.states. ``payload``: ``{"ticket": as in relayctl ticket show --json, "event":
+    {"id", "visible", …Entry.facts()}}``. ``external_ref``: the helpdesk's own name of the ticket, once it gave one.
+    ``attempts``: deliveries that failed before this one. ``key``: the same whenever this message is delivered, and no
+    other's; ``incident``: the same for our ticket.
     """
 
     id: int
@@ -23,6 +25,43 @@ class Message:
     external_ref: str | None
     created_at: float
     attempts: int
+    key: str
+    incident: str
+    appliance_id: int | None
+
+
+class Act(StrEnum):
+    """What a person did in the helpdesk."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RESPOND = "respond"
+    COMMENT = "comment"
+    WAIT = "wait"
+    RESUME = "resume"
+    PRIORITY = "priority"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A person's word, said in the helpdesk. ``id``: the helpdesk's own name for it, never used again. ``at``: when it
+    was said, POSIX seconds; None: now. ``priority``: 1 to 3, of Act.PRIORITY."""
+
+    id: str
+    ticket_id: int
+    act: Act
+    actor: str
+    text: str = ""
+    at: float | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What people did, oldest first, and up to where that is: an earlier one may come again."""
+
+    words: tuple[Word, ...]
+    cursor: str
 
 
 class Helpdesk(Protocol):
@@ -33,10 +72,27 @@ class Helpdesk(Protocol):
         """The setting ``[helpdesk] kind``."""
         ...
 
+    @property
+    def url(self) -> str:
+        """Where it is; empty for one that is nowhere else."""
+        ...
+
     async def deliver(self, message: Message) -> str | None:
         """Tell the helpdesk; returns its name for the ticket, if it has one.
 
         Called in order for each ticket, for several tickets at once, and again with the same message where it isn't
-        certain that it arrived: ``payload["event"]["id"]`` tells a repetition. Any exception means: later again.
+        certain that it arrived: ``message.key`` tells a repetition. Raises HelpdeskDown where it would take no other
+        message either, HelpdeskGone where it never will; any other exception means: this one later again.
         """
         ...
+
+    async def hear(self, cursor: str, tickets: Mapping[str, int]) -> Heard:
+        """What people have done there since ``cursor`` (empty: from now on). ``tickets``: our number by its own name
+        for those that may still be spoken of. Raises HelpdeskError."""
+        ...
+
+    async def check(self) -> str:
+        """Try what can be tried without a trace, for ``relayctl doctor``: what was found. Raises HelpdeskError."""
+        ...
+
+    async def close(self) -> None: ...

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from relay.tickets.contact import delay
 from relay.tickets.flapping import keep_open_until
-from relay.tickets.outbox import delay
 from relay.tickets.states import MOVES, UNRESOLVED, Status, leading_to
 
 
@@ -29,3 +29,4 @@ def test_three_times_down_within_an_hour_is_flapping() -> None:
 def test_a_failing_helpdesk_is_asked_ever_more_slowly_but_for_ever() -> None:
     """The pauses double from five seconds to five minutes, also after weeks of failures."""
     assert [delay(attempts) for attempts in (1, 2, 3, 6, 7, 100_000)] == [5, 10, 20, 160, 300, 300]
+    assert delay(3, 0.5) == 10, "many come back one by one"
