@@ -54,7 +54,7 @@ timezone = "UTC"
 # p3 = { acknowledge = "4h", respond = "16h" }
 
 # [helpdesk]
-# Tickets in the helpdesk that you have: webhooks; see deploy/helpdesk.md.
+# Tickets in the helpdesk that you have: Request Tracker, or webhooks; see deploy/helpdesk.md.
 # kind = "webhook"
 # url = "https://desk.example/hooks/relay"
 # secret = "whsec_..."

@@ -214,16 +214,24 @@ class Metrics(Section):
 class Helpdesk(Section):
     """Where tickets are shown to people; deploy/helpdesk.md tells more.
 
-    ``url``: the receiver's. ``secret``: of webhooks in both directions, or a list of them: all sign, each is believed.
-    ``poll``: seconds between looks at what people did there. ``listen``: where they report it themselves.
+    ``url``, ``token``, ``queue``: Request Tracker's, or the receiver's address. ``secret``: of webhooks in both
+    directions, or a list of them: all sign, each is believed. ``priorities`` and ``sla``: what P1, P2 and P3 are
+    there. ``field``: RT's custom field for our ticket; ``customer_field``: the one with the customer's name, where it
+    has one. ``poll``: seconds between looks at what people did there. ``listen``: where they report it themselves.
     ``allow_private``: webhooks may go to addresses that aren't public, and unencrypted.
     """
 
-    kind: Literal["embedded", "webhook"] = "embedded"
+    kind: Literal["embedded", "rt", "webhook"] = "embedded"
     url: str = ""
+    token: str = ""
+    queue: str = ""
     secret: Annotated[
         tuple[Annotated[str, AfterValidator(check_secret)], ...], NoDecode, BeforeValidator(_secrets)
     ] = ()
+    priorities: dict[Literal["P1", "P2", "P3"], int] = {}
+    sla: dict[Literal["P1", "P2", "P3"], str] = {}
+    field: str = Field(default="RelayIncident", min_length=1)
+    customer_field: str = ""
     poll: Positive = 15.0
     listen: str = ""
     allow_private: bool = False
@@ -332,7 +340,7 @@ def _explain(error: ValidationError) -> str:
     if fault["type"] == "string_pattern_mismatch" and place == ["node", "database"]:
         return "[node] database should be sqlite:///path/to/relay.db"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
-    if place[0] == "helpdesk" and place[1:2] in (["secret"],):
+    if place[0] == "helpdesk" and place[1:2] in (["secret"], ["token"]):
         return f"{name}: {message}"  # it is nobody else's business
     return f"{name}: {message} (it is {fault['input']!r})"
 
@@ -361,7 +369,7 @@ def _check(settings: Settings, where: Path | None) -> None:
 
 
 def _check_helpdesk(helpdesk: Helpdesk, where: Path | None) -> None:
-    needs = {"embedded": (), "webhook": ("url", "secret")}[helpdesk.kind]
+    needs = {"embedded": (), "rt": ("url", "token", "queue"), "webhook": ("url", "secret")}[helpdesk.kind]
     for key in needs:
         if not getattr(helpdesk, key):
             raise SettingsError(f'{where}: [helpdesk] {key} should be set for kind = "{helpdesk.kind}"')
@@ -376,6 +384,10 @@ def _check_helpdesk(helpdesk: Helpdesk, where: Path | None) -> None:
         raise SettingsError(f"{where}: [helpdesk] url should begin with https://; http:// needs allow_private = true")
     if helpdesk.listen and helpdesk.kind != "webhook":
         raise SettingsError(f'{where}: [helpdesk] listen is for kind = "webhook"')
+    if helpdesk.kind == "rt" and not re.fullmatch(r"\d+-\d+-\w+", helpdesk.token):
+        raise SettingsError(f"{where}: [helpdesk] token should be one that RT has made, such as 1-27-9e96…")
+    if not all(0 <= number <= 2**31 - 1 for number in helpdesk.priorities.values()):
+        raise SettingsError(f"{where}: [helpdesk] priorities should be numbers that RT takes, such as P1 = 90")
 
 
 def _loopback(host: str) -> bool:

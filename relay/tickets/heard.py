@@ -14,17 +14,30 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from relay.errors import Refused
 from relay.tickets import operators, store
 from relay.tickets.helpdesks.helpdesk import Act, Word
-from relay.tickets.states import RELAY, Event, Priority
+from relay.tickets.states import RELAY, Event, Priority, Status
 from relay.tickets.tables import helpdesk_words, outbox, ticket_events, tickets
 from relay.tickets.ticket import Ticket
 
 REMEMBER = 30 * 86400.0
 """Seconds for which a word is known again."""
+LATELY = 2_000
 
 
 def known(connection: Connection, word_id: str) -> bool:
     """Whether it was carried out before."""
     return connection.execute(select(helpdesk_words.c.id).where(helpdesk_words.c.id == word_id)).first() is not None
+
+
+def remember(connection: Connection, word_id: str, now: float) -> None:
+    """It needn't be heard again."""
+    connection.execute(insert(helpdesk_words).values(id=word_id, heard_at=now))
+    connection.execute(delete(helpdesk_words).where(helpdesk_words.c.heard_at < now - REMEMBER))
+
+
+def lately(connection: Connection) -> frozenset[str]:
+    """The words that were heard last, for a helpdesk that would tell them again."""
+    last = select(helpdesk_words.c.id).order_by(helpdesk_words.c.heard_at.desc()).limit(LATELY)
+    return frozenset(connection.execute(last).scalars())
 
 
 def take(connection: Connection, word: Word, now: float) -> Ticket | None:
@@ -43,8 +56,7 @@ def take(connection: Connection, word: Word, now: float) -> Ticket | None:
     connection.execute(
         update(outbox).where(outbox.c.ticket_id == word.ticket_id, outbox.c.event_id > before).values(sent_at=now)
     )
-    connection.execute(insert(helpdesk_words).values(id=word.id, heard_at=now))
-    connection.execute(delete(helpdesk_words).where(helpdesk_words.c.heard_at < now - REMEMBER))
+    remember(connection, word.id, now)
     return store.get(connection, word.ticket_id)
 
 
@@ -63,10 +75,12 @@ def _carry_out(connection: Connection, word: Word, now: float) -> None:
     number, actor, text = word.ticket_id, word.actor, word.text
     at = now if word.at is None else min(word.at, now)
     match word.act:
-        case Act.ACKNOWLEDGE if at < _taken_anew_at(connection, number):
+        case Act.OPENED if store.get(connection, number).status is not Status.OPEN:
+            pass  # somebody has it already
+        case Act.ACKNOWLEDGE | Act.OPENED if at < _taken_anew_at(connection, number):
             # It was said before the ticket was raised or reopened, since when somebody has to take it anew.
             operators.comment(connection, number, actor, text or "took it", at)
-        case Act.ACKNOWLEDGE:
+        case Act.ACKNOWLEDGE | Act.OPENED:
             operators.acknowledge(connection, number, actor, at, text)
         case Act.RESPOND if at < _taken_anew_at(connection, number):
             operators.comment(connection, number, actor, text, at)

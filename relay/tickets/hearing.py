@@ -68,7 +68,7 @@ class Hearing:
         if not at.takes_messages(now):
             return []
         tickets = await self._db.run(heard.references, now - LISTEN_FOR)
-        said = await helpdesk.hear(at.cursor, tickets)
+        said = await helpdesk.hear(at.cursor, tickets, await self._db.run(heard.lately))
         if not said.words and said.cursor == at.cursor:
             return []
         new = await self._db.change(_take_all, helpdesk, said, self._clock.now())
@@ -86,6 +86,7 @@ def _take_all(connection: Connection, helpdesk: Helpdesk, said: Heard, now: floa
                 new.append(word)
         except (NotFound, Refused) as error:
             events.helpdesk_unheard(helpdesk.name, str(error))
+            heard.remember(connection, word.id, now)
     at = contact.load(connection, helpdesk.name, helpdesk.url)
     contact.save(connection, replace(at, cursor=said.cursor))
     return new

@@ -49,7 +49,7 @@ def next_messages(
         select(func.min(outbox.c.id)).where(outbox.c.sent_at.is_(None)).group_by(outbox.c.ticket_id).scalar_subquery()
     )
     query = (
-        select(outbox, tickets.c.external_ref, tickets.c.appliance_id)
+        select(outbox, tickets.c.external_ref)
         .join(tickets)
         .where(outbox.c.id.in_(heads), outbox.c.next_attempt_at <= now, outbox.c.ticket_id.not_in(list(busy)))
         .order_by(outbox.c.next_attempt_at, outbox.c.id)
@@ -76,7 +76,6 @@ def _message(connection: Connection, row: Row[Any], cluster: str, terms: Terms) 
         row.attempts,
         key=f"{cluster}-{row.event_id}",
         incident=f"{row.ticket_id}@{cluster}",
-        appliance_id=row.appliance_id,
     )
 
 

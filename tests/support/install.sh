@@ -1,5 +1,6 @@
 #!/bin/sh
-# install.sh: the real mail, name and directory servers, and the shells, that the tests use, from Debian's packages.
+# install.sh: the real mail, name and directory servers, Request Tracker, and the shells, that the tests use, from
+# Debian's packages.
 # Needs root and apt.
 #
 # Says and does nothing where all of it is here already. Never starts a service or leaves one enabled: the tests run
@@ -17,6 +18,7 @@ for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:sl
     haproxy:haproxy postgrey:postgrey openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
+[ -x /usr/share/request-tracker5/libexec/rt-server ] || missing="$missing request-tracker5 rt5-db-sqlite rt5-standalone"
 guests=
 for part in usr/sbin/exim4:exim4-daemon-light usr/sbin/smtpd:opensmtpd; do
     [ -x "$unpacked/${part#*:}/${part%%:*}" ] || guests="$guests ${part#*:}"
@@ -34,6 +36,18 @@ fi
 
 export DEBIAN_FRONTEND=noninteractive
 case $missing in *postfix*) echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections ;; esac
+# Its questions are about a site of its own; the tests' instances have their own databases.
+case $missing in *request-tracker5*) debconf-set-selections <<'EOF' ;; esac
+request-tracker5 request-tracker5/rtname string relay.example
+request-tracker5 request-tracker5/organization string relay.example
+request-tracker5 request-tracker5/correspondaddress string support@relay.example
+request-tracker5 request-tracker5/commentaddress string comment@relay.example
+request-tracker5 request-tracker5/webbaseurl string http://127.0.0.1
+request-tracker5 request-tracker5/webpath string
+request-tracker5 request-tracker5/handle-siteconfig-permissions boolean true
+request-tracker5 request-tracker5/install-cronjobs boolean false
+request-tracker5 request-tracker5/dbconfig-install boolean false
+EOF
 apt-get -o DPkg::Lock::Timeout=300 update -qq
 
 # What is only unpacked gets the libraries that it says it needs.

@@ -55,11 +55,17 @@ def test_an_empty_file_gives_the_defaults_of_the_design(tmp_path: Path) -> None:
         ('[limits]\ndnsbl = ["bl.example=127.0.0.2-300"]', "should be a zone, or zone="),
         ('[limits]\nmin_disk_free = "much"', "[limits] min_disk_free: should be a size"),
         ('[metrics]\nlisten = "here"', "[metrics] listen"),
-        ('[helpdesk]\nkind = "jira"', "[helpdesk] kind: should be 'embedded' or 'webhook'"),
+        ('[helpdesk]\nkind = "jira"', "[helpdesk] kind: should be 'embedded', 'rt' or 'webhook'"),
+        ('[helpdesk]\nkind = "rt"\nurl = "https://rt.example"', '[helpdesk] token should be set for kind = "rt"'),
         ('[helpdesk]\nkind = "webhook"\nurl = "https://x.example"', "[helpdesk] secret should be set"),
         ('[helpdesk]\nsecret = "whsec_c2hvcnQ="', "should be whsec_ and 24 to 64 random octets"),
         ('[helpdesk]\nurl = "desk.example"', "should be a URL such as https://"),
         ('[helpdesk]\nlisten = "127.0.0.1:80"', '[helpdesk] listen is for kind = "webhook"'),
+        (
+            '[helpdesk]\nkind = "rt"\nurl = "https://rt.example"\ntoken = "x"\nqueue = "Gold"',
+            "token should be one that RT has made",
+        ),
+        ("[helpdesk]\npriorities = { P4 = 1 }", "[helpdesk] priorities P4"),
         ("what is this", "Expected '='"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from relay import events
 from relay.tickets.helpdesks.helpdesk import Heard, Message
@@ -19,7 +19,7 @@ class Embedded:
         events.ticket(message.kind, message.ticket_id, ticket["appliance"], ticket["priority"], event["reason"])
         return None
 
-    async def hear(self, cursor: str, tickets: Mapping[str, int]) -> Heard:
+    async def hear(self, cursor: str, tickets: Mapping[str, int], known: Container[str]) -> Heard:
         return Heard((), cursor)
 
     async def check(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -27,13 +27,14 @@ class Message:
     attempts: int
     key: str
     incident: str
-    appliance_id: int | None
 
 
 class Act(StrEnum):
-    """What a person did in the helpdesk."""
+    """What a person did in the helpdesk. ``opened``: they began to work on it, which is an acknowledgment where nobody
+    had taken it."""
 
     ACKNOWLEDGE = "acknowledge"
+    OPENED = "opened"
     RESPOND = "respond"
     COMMENT = "comment"
     WAIT = "wait"
@@ -86,9 +87,9 @@ class Helpdesk(Protocol):
         """
         ...
 
-    async def hear(self, cursor: str, tickets: Mapping[str, int]) -> Heard:
+    async def hear(self, cursor: str, tickets: Mapping[str, int], known: Container[str]) -> Heard:
         """What people have done there since ``cursor`` (empty: from now on). ``tickets``: our number by its own name
-        for those that may still be spoken of. Raises HelpdeskError."""
+        for those that may still be spoken of; ``known``: words that needn't be told again. Raises HelpdeskError."""
         ...
 
     async def check(self) -> str:

@@ -8,7 +8,7 @@ address that was found to be public, not to the name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +58,7 @@ class Webhook:
             raise refusal(answer, self._wall())
         return None
 
-    async def hear(self, cursor: str, tickets: Mapping[str, int]) -> Heard:
+    async def hear(self, cursor: str, tickets: Mapping[str, int], known: Container[str]) -> Heard:
         """Receivers report by themselves (relay.tickets.helpdesks.listener)."""
         return Heard((), cursor)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 
 from relay import events
@@ -39,7 +39,7 @@ class Ledger:
             raise TimeoutError
         return f"HD-{message.ticket_id + 1000}"
 
-    async def hear(self, cursor: str, tickets: Mapping[str, int]) -> Heard:
+    async def hear(self, cursor: str, tickets: Mapping[str, int], known: Container[str]) -> Heard:
         return Heard((), cursor)
 
     async def check(self) -> str:
