@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from relay import events
 from relay.clock import Clock
 from relay.db import Database
-from relay.errors import NotFound, Refused
+from relay.errors import HelpdeskDown, NotFound, Refused
 from relay.tickets import contact, heard
 from relay.tickets.helpdesks.helpdesk import Heard, Helpdesk, Word
 
@@ -54,11 +54,7 @@ class Hearing:
                         await self.listen()
                 self._failing = ""
             except Exception as error:
-                # Nothing is lost: the cursor stays where it was. Said once, until it changes.
-                text = str(error) or type(error).__name__
-                if text != self._failing and helpdesk is self._helpdesk:
-                    events.helpdesk_unheard(helpdesk.name, text)
-                    self._failing = text
+                await self._failed(helpdesk, error)
             await asyncio.sleep(self._interval)
 
     async def listen(self) -> list[Word]:
@@ -69,12 +65,33 @@ class Hearing:
             return []
         tickets = await self._db.run(heard.references, now - LISTEN_FOR)
         said = await helpdesk.hear(at.cursor, tickets, await self._db.run(heard.lately))
-        if not said.words and said.cursor == at.cursor:
+        if not said.cursor:  # it wasn't asked: it tells us by itself, or has nobody to hear
+            return []
+        if not said.words and said.cursor == at.cursor and not at.trouble:
             return []
         new = await self._db.change(_take_all, helpdesk, said, self._clock.now())
         for word in new:
             events.helpdesk_heard(helpdesk.name, str(word.act), word.ticket_id, word.actor)
         return new
+
+    async def _failed(self, helpdesk: Helpdesk, error: Exception) -> None:
+        """Nothing is lost: the cursor stays where it was. Said once, until it changes."""
+        text = str(error) or type(error).__name__
+        if text == self._failing or helpdesk is not self._helpdesk:
+            return
+        self._failing = text
+        events.helpdesk_unheard(helpdesk.name, text)
+        if isinstance(error, HelpdeskDown):
+            try:
+                await self._db.change(_note, helpdesk, error, self._clock.now())
+            except Exception as fault:  # a busy database; it is found out again
+                events.fault("helpdesk", fault)
+                self._failing = ""
+
+
+def _note(connection: Connection, helpdesk: Helpdesk, error: HelpdeskDown, now: float) -> None:
+    """For ``status``, and for the outbox, which needn't find it out itself."""
+    contact.save(connection, contact.load(connection, helpdesk.name, helpdesk.url).lost(error, now, 1.0))
 
 
 def _take_all(connection: Connection, helpdesk: Helpdesk, said: Heard, now: float) -> list[Word]:
@@ -88,5 +105,5 @@ def _take_all(connection: Connection, helpdesk: Helpdesk, said: Heard, now: floa
             events.helpdesk_unheard(helpdesk.name, str(error))
             heard.remember(connection, word.id, now)
     at = contact.load(connection, helpdesk.name, helpdesk.url)
-    contact.save(connection, replace(at, cursor=said.cursor))
+    contact.save(connection, replace(at.reached(now), cursor=said.cursor))
     return new

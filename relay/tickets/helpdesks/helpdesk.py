@@ -59,7 +59,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What people did, oldest first, and up to where that is: an earlier one may come again."""
+    """What people did, oldest first, and up to where that is: an earlier one may come again. ``cursor``: empty where
+    the helpdesk isn't asked at all."""
 
     words: tuple[Word, ...]
     cursor: str

@@ -19,6 +19,7 @@ from relay.tickets.states import Priority
 from relay.tickets.ticket import Ticket
 from tests.integration.tickets.conftest import Desk
 from tests.support.rt.tracker import RequestTracker, request_tracker
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
 
@@ -271,11 +272,12 @@ async def test_what_was_said_while_the_relay_was_off_is_heard_later_with_its_tim
         assert ours is not None
         number = await wire.tell()
     server.person("dana").reply(number, "on it")
-    said_at = office.now
+    server.backdate(number, minutes=20)
+    office.now += 1800
     async with Wire(office, server):
         pass
-    found = office.see(reading.get, ours.id, ALWAYS, office.now + 50)
-    assert found.present.respond.met_at == pytest.approx(said_at, abs=5)
+    found = office.see(reading.get, ours.id, ALWAYS, office.now)
+    assert found.present.respond.met_at == pytest.approx(office.now - 1200, abs=5)
 
 
 async def test_a_wrong_set_up_is_said_in_words(office: Desk, server: RequestTracker) -> None:
@@ -328,3 +330,32 @@ async def test_strange_text_is_carried_as_it_is(office: Desk, server: RequestTra
         await wire.listen()
         said = office.rows("SELECT reason FROM ticket_events WHERE actor = 'dana'")
         assert said == [(strange,)]
+
+
+async def test_rts_own_service_levels_may_be_used_instead_of_due(office: Desk, server: RequestTracker) -> None:
+    """Each priority has its level there, and RT works out what is due."""
+    async with Wire(office, server, sla={"P1": "gold-p1", "P3": "gold-p3"}) as wire:
+        office.facts(P1)
+        number = await wire.tell()
+        assert server.ticket(number)["SLA"] == "gold-p1"
+        office.facts(P3)
+        await wire.tell()
+        assert server.ticket(number)["SLA"] == "gold-p3"
+
+
+async def test_a_token_that_was_taken_away_is_seen_though_nothing_is_to_be_told(
+    office: Desk, server: RequestTracker
+) -> None:
+    """The ear finds it out as well as the outbox, and says so where status and doctor look."""
+    token = str(server.settings["token"])
+    wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
+    tracker = Tracker(Settings(**{**server.settings, "token": wrong}), office.db, office.clock)
+    running = asyncio.create_task(Hearing(office.db, office.clock, tracker, 0.05).run())
+    await eventually(lambda: "(401)" in office.see(contact.load, "rt", server.url).trouble)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await tracker.close()
+    office.now += LONG_ENOUGH
+    async with Wire(office, server):
+        pass
+    assert office.see(contact.load, "rt", server.url).trouble == ""

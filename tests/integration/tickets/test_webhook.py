@@ -16,6 +16,7 @@ from relay.hours import Calendar
 from relay.settings import Dns
 from relay.settings import Helpdesk as Settings
 from relay.tickets import contact, operators, telling
+from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.webhook import Webhook
 from relay.tickets.outbox import Outbox
 from relay.tickets.states import Condition, Priority
@@ -219,6 +220,17 @@ async def test_a_refused_signature_is_said_and_tried_slowly(office: Desk) -> Non
         assert "401" in post.contact.trouble
         assert post.contact.retry_at == office.now + 600
         assert desk.told == []
+
+
+async def test_only_the_receivers_yes_ends_its_trouble(office: Desk) -> None:
+    """Listening for what people did says nothing of a helpdesk that isn't asked."""
+    office.facts(P1)
+    async with receiver(OLD) as desk, Post(office, hook(desk.url)) as post:
+        desk.otherwise = Answer(503)
+        await post.once()
+        office.now += LONG_ENOUGH
+        assert await Hearing(office.db, office.clock, post.helpdesk, 1.0).listen() == []
+        assert "503" in post.contact.trouble
 
 
 async def test_each_secret_signs_while_keys_are_changed(office: Desk) -> None:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,15 @@ class RequestTracker:
         fields = "fields=Type,Field,OldValue,NewValue,Data,Creator&per_page=100"
         rows: list[dict[str, Any]] = self.person(BOT).ask("GET", f"/ticket/{number}/history?{fields}")["items"]
         return sorted(rows, key=lambda row: int(row["id"]))
+
+    def backdate(self, number: int, minutes: int) -> None:
+        """What was written last was written so long ago: as if RT had waited for somebody to ask."""
+        with closing(sqlite3.connect(self._folder / "rtdb", timeout=30)) as database, database:
+            database.execute(
+                "UPDATE Transactions SET Created = datetime(Created, ?) WHERE id = (SELECT max(id) FROM Transactions "
+                "WHERE ObjectType = 'RT::Ticket' AND ObjectId = ? AND Type = 'Correspond')",
+                (f"-{minutes} minutes", number),
+            )
 
     def comments(self, number: int) -> list[str]:
         """The subjects of the relay's own, without the key."""

@@ -24,7 +24,7 @@ from relay.errors import HelpdeskDown, HelpdeskError
 from relay.settings import Helpdesk as Settings
 from relay.tickets.helpdesks.helpdesk import Act, Heard, Message, Word
 from relay.tickets.helpdesks.rt import saying
-from relay.tickets.helpdesks.rt.rest import Missing, Rest, date, name_of, quoted
+from relay.tickets.helpdesks.rt.rest import PAGE, Missing, Rest, date, name_of, quoted
 from relay.tickets.helpdesks.rt.words import FIELDS, NOBODY, SPOKEN, Reader, age
 
 PRIORITIES = {"P1": 90, "P2": 60, "P3": 30}
@@ -88,7 +88,7 @@ class RequestTracker:
                     continue
                 words += await reader.words(row, ours, now - age(row, found.at))
             reached = max(reached, last_id)
-            if not found.rows:
+            if len(found.rows) < PAGE:
                 break
         return Heard(tuple(words), str(reached))
 
