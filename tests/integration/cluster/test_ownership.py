@@ -13,7 +13,7 @@ import pytest
 
 from relay.appliances import store
 from relay.clock import Clock
-from relay.cluster.lease import Timing
+from relay.cluster.lease import OUTBOX, Timing
 from relay.cluster.nodes import nodes, owner_names
 from relay.cluster.secret import secret
 from relay.errors import StartFailed
@@ -254,3 +254,15 @@ def test_the_cluster_has_a_secret(tmp_path: Path) -> None:
         assert secret(connection) == secret(connection) != secret(elsewhere)
     db.close()
     other.close()
+
+
+async def test_the_outbox_is_one_nodes_and_then_the_others(tmp_path: Path) -> None:
+    """Of two nodes one tells the helpdesk; when it stops, the other does."""
+    db = make_database(tmp_path)
+    async with running(db.url, "two") as two, running(db.url, "one") as one:
+        assert two.node.owns(OUTBOX)
+        assert not one.node.owns(OUTBOX)
+        await two.node.close()
+        await eventually(lambda: one.node.owns(OUTBOX))
+        assert not two.node.owns(OUTBOX)
+    db.close()

@@ -110,7 +110,7 @@ def test_a_report_that_nobody_signed_lately_is_nobodys() -> None:
         ({**GOOD, "ticket": "3"}, "ticket should be a number"),
         ({**GOOD, "ticket": True}, "ticket should be a number"),
         ({**GOOD, "ticket": 2**40}, "ticket should be a number"),
-        ({**GOOD, "action": "close"}, "action should be one of acknowledge, respond"),
+        ({**GOOD, "action": "close"}, "action should be one of acknowledge, opened"),
         ({**GOOD, "action": None}, "action should be one of"),
         ({**GOOD, "actor": " "}, "actor should say something"),
         ({**GOOD, "actor": "d" * 201}, "actor should be text of at most 200"),
