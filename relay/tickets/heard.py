@@ -53,9 +53,7 @@ def take(connection: Connection, word: Word, now: float) -> Ticket | None:
             raise
         said = f"{word.act}: {word.text}" if word.text else str(word.act)
         operators.comment(connection, word.ticket_id, word.actor, f"{said} ({refusal})", now)
-    connection.execute(
-        update(outbox).where(outbox.c.ticket_id == word.ticket_id, outbox.c.event_id > before).values(sent_at=now)
-    )
+    _mark(connection, word.ticket_id, before)
     remember(connection, word.id, now)
     return store.get(connection, word.ticket_id)
 
@@ -69,6 +67,15 @@ def references(connection: Connection, since: float) -> Mapping[str, int]:
         .order_by(tickets.c.id)
     )
     return {row.external_ref: row.id for row in rows}
+
+
+def _mark(connection: Connection, ticket_id: int, before: int) -> None:
+    """What the outbox has got by this is known to the helpdesk; what follows from it (what is due now) isn't."""
+    rows = connection.execute(
+        select(outbox.c.id, outbox.c.payload).where(outbox.c.ticket_id == ticket_id, outbox.c.event_id > before)
+    ).all()
+    for row in rows:
+        connection.execute(update(outbox).where(outbox.c.id == row.id).values(payload={**row.payload, "heard": True}))
 
 
 def _carry_out(connection: Connection, word: Word, now: float) -> None:

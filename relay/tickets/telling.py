@@ -76,6 +76,7 @@ def _message(connection: Connection, row: Row[Any], cluster: str, terms: Terms) 
         row.attempts,
         key=f"{cluster}-{row.event_id}",
         incident=f"{row.ticket_id}@{cluster}",
+        heard=bool(row.payload.get("heard")),
     )
 
 

@@ -15,7 +15,7 @@ class Message:
     ``kind``: an Event of relay.tickets.states. ``payload``: ``{"ticket": as in relayctl ticket show --json, "event":
     {"id", "visible", …Entry.facts()}}``. ``external_ref``: the helpdesk's own name of the ticket, once it gave one.
     ``attempts``: deliveries that failed before this one. ``key``: the same whenever this message is delivered, and no
-    other's; ``incident``: the same for our ticket.
+    other's; ``incident``: the same for our ticket. ``heard``: it was said in the helpdesk, which needn't be told.
     """
 
     id: int
@@ -27,6 +27,7 @@ class Message:
     attempts: int
     key: str
     incident: str
+    heard: bool
 
 
 class Act(StrEnum):

@@ -50,6 +50,8 @@ class Webhook:
         self._web = client(trust_env=False)  # a proxy would connect to whatever it likes
 
     async def deliver(self, message: Message) -> str | None:
+        if message.heard:
+            return None
         body = json.dumps(document(message), ensure_ascii=False, separators=(",", ":"))
         answer = await self._post(body, self._signed(message.key, body))
         if answer.status == 410:

@@ -25,6 +25,9 @@ def taken_anew(message: Message) -> bool:
 
 
 def status(message: Message) -> str | None:
+    """What it should be in RT now; None: as it is, for nothing has happened or it happened there."""
+    if message.heard:
+        return None
     return "new" if taken_anew(message) else STATUSES.get(message.kind)
 
 
@@ -56,7 +59,9 @@ def mark(message: Message) -> str:
 
 
 def owner(message: Message) -> str | None:
-    """Whose it should be in RT now, where that changes."""
+    """Whose it should be in RT now, where that changes and didn't change there."""
+    if message.heard:
+        return None
     if message.kind in ("acknowledged", "assigned"):
         return str(message.payload["ticket"]["assignee"])
     return NOBODY if taken_anew(message) else None

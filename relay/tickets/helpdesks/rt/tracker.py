@@ -61,7 +61,7 @@ class RequestTracker:
         number = _referred(message.external_ref)
         if number is not None:
             with suppress(Missing):  # they have thrown it away: then it gets another
-                return await self._tell(number, message, told=await self._commented(number, message))
+                return await self._tell(number, message, told=message.heard or await self._commented(number, message))
         async with self._one_at_a_time:
             ticket = await self._find(message) or await self._adopt(message)
             if ticket is None:
