@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_helpdesks"
-down_revision = "0012_limits"
+down_revision = "0016_backups"
 
 
 def upgrade() -> None:

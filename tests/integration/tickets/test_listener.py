@@ -21,13 +21,14 @@ from relay.tickets.helpdesks.helpdesk import Act, Word
 from relay.tickets.helpdesks.listener import AT_ONCE, LARGEST, Listener
 from relay.tickets.helpdesks.webhook import Webhook
 from relay.tickets.outbox import Outbox
+from relay.tickets.plan import Terms
 from relay.tickets.reading import Reading
 from relay.tickets.states import Priority
 from tests.integration.tickets.conftest import START, Desk
 from tests.support.receiver import receiver
 
 OLD, NEW = "whsec_" + "b2xk" * 11, "whsec_" + "bmV3" * 11
-ALWAYS = Calendar.parse("always", "UTC", "")
+ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 P1, P3 = Priority.P1, Priority.P3
 MINUTE = 60.0
 

@@ -12,12 +12,13 @@ from relay.tickets import operators
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.helpdesks.helpdesk import Heard, Helpdesk, Message
 from relay.tickets.outbox import AT_ONCE, KEEP, Outbox
+from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from tests.integration.tickets.conftest import Desk
 from tests.support.waiting import eventually
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
-ALWAYS = Calendar.parse("always", "UTC", "")
+ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 
 
 class Ledger:

@@ -15,6 +15,7 @@ from relay.tickets import contact, operators, reading, store, telling
 from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.rt.tracker import RequestTracker as Tracker
 from relay.tickets.outbox import Outbox
+from relay.tickets.plan import Terms
 from relay.tickets.states import Priority
 from relay.tickets.ticket import Ticket
 from tests.integration.tickets.conftest import Desk
@@ -24,7 +25,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.real
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
-ALWAYS = Calendar.parse("always", "UTC", "")
+ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 LONG_ENOUGH = 700.0
 
 

@@ -19,6 +19,7 @@ from relay.tickets import contact, operators, telling
 from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.webhook import Webhook
 from relay.tickets.outbox import Outbox
+from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from tests.integration.tickets.conftest import Desk
 from tests.support.certificates import certificate
@@ -28,7 +29,7 @@ from tests.support.waiting import eventually
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 OLD, NEW = "whsec_" + "b2xk" * 11, "whsec_" + "bmV3" * 11
-ALWAYS = Calendar.parse("always", "UTC", "")
+ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 LONG_ENOUGH = 400.0
 """Seconds after which every pause of ours is over."""
 
