@@ -1,8 +1,9 @@
 """One connection to a sender's own server, and the reports that it carries.
 
 Where that is, the MX of the sender's domain says; for a Gold domain its appliance. Only hosts that the DNS strictly
-prefers to us are used, and none that turns out to be us; a domain with a null MX takes no mail (RFC 7505). TLS is used
-where it is offered: a stranger's certificate proves nothing to us, and a report in the clear is better than none.
+prefers to us are used, and none that turns out to be us; a domain with a null MX takes no mail (RFC 7505). A stranger
+isn't told of clients, and gets content by DATA, which every server knows. TLS is used where it is offered: a stranger's
+certificate proves nothing to us, and a report in the clear is better than none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from relay.errors import RelayError
 from relay.mail import NULL_SENDER, Envelope, Recipient, Reply
 from relay.settings import Settings
 from relay.smtp.connection import Connection
+from relay.smtp.dialogue import Extension
 from relay.smtp.failure import Failure
 
 HOSTS = 4
@@ -85,7 +87,7 @@ async def _open(to: Stranger, hosts: Sequence[Primary], settings: Settings) -> t
     for host in hosts[:HOSTS]:
         try:
             async with asyncio.timeout(OPEN_WITHIN):
-                return await open_connection(to, host, settings), host.host
+                return await open_connection(to, host, settings, tuple(Extension)), host.host
         except Failure as failure:
             why = f"{host}: {failure}"
         except TimeoutError:
