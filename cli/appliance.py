@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -17,6 +17,7 @@ from relay.appliances import facts, store
 from relay.appliances.model import GOLD_PLAN, Activation, Appliance, Primary
 from relay.errors import Refused
 from relay.settings import PROOFS
+from relay.tls import Policy
 from relay.values import parse_duration
 
 APPLIANCE_FIELDS = (
@@ -33,6 +34,7 @@ APPLIANCE_FIELDS = (
     "backup_every",
     "max_connections",
     "max_rate",
+    "tls",
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +96,11 @@ def appliance_options(command: F) -> F:
                 metavar="N",
                 help="Messages a second when mail is handed back, such as 50 or 0.5; 'none' for any number.",
             ),
+            click.option(
+                "--tls",
+                type=click.Choice([*get_args(Policy), "default"]),
+                help="How its primaries are spoken to: 'verify' never in plain text; 'default': the node's setting.",
+            ),
         )
     ):
         command = option(command)
@@ -114,6 +121,8 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
         values["skip_proofs"] = tuple(name for name in values["skip_proofs"] if name != "none")
     if "backup_every" in values:
         values["backup_every"] = _age(values["backup_every"])
+    if values.get("tls") == "default":
+        values["tls"] = None
     return values | ceilings(values)
 
 
@@ -164,6 +173,7 @@ def describe(appliance: Appliance) -> dict[str, Any]:
         "backup_every_seconds": appliance.backup_every or None,
         "max_connections": appliance.max_connections,
         "max_rate": appliance.max_rate,
+        "tls": appliance.tls,
         "created_at": at(appliance.created_at),
     }
 
@@ -229,6 +239,7 @@ def show(operator: Operator, name: str) -> None:
     if not operator.out.facts(description | {"directory": synced.facts}):
         description |= {"directory": synced.words, "backup_every_seconds": span(found.backup_every or None)}
         description |= ceilings_in_words(found, operator.settings.delivery)
+        description["tls"] = found.tls or f"{operator.settings.delivery.tls} ([delivery] tls)"
         pairs = (
             (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
             for key, value in description.items()

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from relay.mail import normalise_domain
+from relay.tls import Policy
 
 DEFAULT_LIFETIME = 14 * 86400
 DEFAULT_QUOTA = 10 * 1000**3
@@ -88,7 +89,7 @@ class Appliance:
     support; ``backup_every``: seconds after which its last backup is too old (0: nobody asks).
 
     ``max_connections``: so many at once for a drain, None for the node's setting; ``max_rate``: so many messages a
-    second, None for any number.
+    second, None for any number. ``tls``: how its primaries are spoken to, None for the node's setting.
     """
 
     id: int
@@ -107,6 +108,7 @@ class Appliance:
     backup_every: int = 0
     max_connections: int | None = None
     max_rate: float | None = None
+    tls: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from relay.appliances.tables import appliances, continuity, domains, health
 from relay.errors import NotFound, Refused
 from relay.hours import Calendar
 from relay.mail import normalise_domain
+from relay.tls import Policy
 
 
 def add_appliance(
@@ -49,6 +50,7 @@ def add_appliance(
     backup_every: int = 0,
     max_connections: int | None = None,
     max_rate: float | None = None,
+    tls: Policy | None = None,
 ) -> Appliance:
     """Add one; no ``primaries`` means: by MX. Raises Refused."""
     if not name.strip() or name != name.strip():
@@ -72,6 +74,7 @@ def add_appliance(
         backup_every,
         max_connections,
         max_rate,
+        tls,
     )
     _check_appliance(appliance)
     number = connection.execute(insert(appliances).values(**_appliance_row(appliance))).inserted_primary_key

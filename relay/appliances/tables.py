@@ -25,6 +25,7 @@ appliances = Table(
     Column("backup_every", Integer, nullable=False, server_default="0"),
     Column("max_connections", Integer),
     Column("max_rate", Float),
+    Column("tls", String),
 )
 
 domains = Table(

@@ -294,7 +294,7 @@ async def open_connection(
         primary.port,
         local_hostname=hostname,
         addresses=addresses,
-        tls=settings.delivery.tls,
+        tls=destination.tls(settings.delivery.tls),
         without={*left_unused, *_UNSAID[settings.delivery.client]},
         connect_timeout=settings.watch.connect_timeout,
         greeting_timeout=settings.watch.reply_timeout,

@@ -30,6 +30,7 @@ from relay.delivery.paths import Paths
 from relay.delivery.ramp import Ramp
 from relay.mail import domain_of
 from relay.queue.model import Due, Outgoing
+from relay.tls import Policy
 
 MOST_RECIPIENTS = 100
 """Recipients of one transaction: as many as every server has to take (RFC 5321 4.5.3.1.8)."""
@@ -91,6 +92,11 @@ class Destination:
         """How many connections it may have at once; ``usual``: where its operator has said nothing."""
         appliance = self._directory.appliance(self.id)
         return (appliance.max_connections if appliance else None) or usual
+
+    def tls(self, usual: Policy) -> Policy:
+        """How its hosts are spoken to; ``usual``: where its operator has said nothing."""
+        appliance = self._directory.appliance(self.id)
+        return (appliance.tls if appliance else None) or usual
 
     @property
     def max_rate(self) -> float | None:

@@ -77,6 +77,14 @@ def test_how_hard_a_primary_is_pressed_is_said_and_taken_back(relayctl: Relayctl
     assert relayctl.json("appliance", "show", "gold.example")["max_rate"] == 7.0
 
 
+def test_how_primaries_are_spoken_to_is_said_for_each_appliance(relayctl: Relayctl) -> None:
+    """And 'default' goes back to the node's setting, which is shown."""
+    added = relayctl.json("appliance", "add", "acme", "--primary", "mail.acme.example", "--tls", "verify")
+    assert added["tls"] == "verify"
+    assert relayctl.json("appliance", "set", "acme", "--tls", "default")["tls"] is None
+    assert re.search(r"tls +opportunistic \(\[delivery\] tls\)\n", relayctl.does("appliance", "show", "acme"))
+
+
 def test_a_domain_is_added_to_an_appliance_or_with_one_of_its_own(relayctl: Relayctl) -> None:
     """The long way and the short one; what isn't said has the defaults."""
     _add_acme(relayctl)

@@ -147,6 +147,19 @@ async def test_starttls_that_does_not_work(trouble: str, policy: str, tmp_path: 
                 assert [each.tls for each in primary.messages] == [trouble == "a wrong certificate"]
 
 
+async def test_an_appliance_has_a_policy_of_its_own(tmp_path: Path) -> None:
+    """Its mail waits for encryption where the node's setting would do without, until its operator says otherwise."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
+        await home.set_appliance(tls="verify")
+        await home.up()
+        await home.accept()
+        await eventually(lambda: primary.connections >= 2)
+        assert not any(re.match("MAIL|RCPT|DATA", command) for command in primary.commands)
+        await home.set_appliance(tls=None)
+        await eventually(lambda: home.waiting() == 0)
+        assert [each.tls for each in primary.messages] == [False]
+
+
 async def test_replies_one_byte_at_a_time(tmp_path: Path) -> None:
     """A drain to a primary that dribbles gets everything home, pipelined as ever."""
     async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
