@@ -104,8 +104,9 @@ async def _here(ask: Ask, folder: Path) -> Counter[Copy]:
     to = Path(mkdtemp(prefix="waiting-", dir=folder))
     for domain in {row["domain"] for row in rows}:
         await ask("queue", "export", "--domain", domain, "--to", str(to))
+    exported = {int(path.stem.rpartition("-")[2]): path for path in to.glob("*.eml")}
     return Counter(
-        Copy(recipient, below_received((to / f"{row['id']}.eml").read_bytes()))
+        Copy(recipient, below_received(exported[row["id"]].read_bytes()))
         for row in rows
         for recipient in row["recipients"]
     )
