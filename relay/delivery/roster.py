@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from relay.delivery.courier import Courier
+from relay.delivery.host import Host
 from relay.delivery.route import Hops
 
 NEWEST = 4
@@ -24,9 +25,7 @@ class Roster:
         self._couriers: dict[asyncio.Task[None], Courier] = {}
         self._leaving = 0
         self._lanes = 0  # of those who don't leave
-        self._stuck = 0
-        self.overdue = 0
-        """Messages that hosts have which are silent, and in whose place others could have the mail."""
+        self._silent: list[Host] = []  # in whose place others could have the mail
 
     def __len__(self) -> int:
         return len(self._couriers)
@@ -43,7 +42,12 @@ class Roster:
     @property
     def counted(self) -> int:
         """Connections that count for the limit: those who wait for a silent host are in nobody's way."""
-        return len(self._couriers) - self._stuck
+        return len(self._couriers) - sum(host.connections for host in self._silent)
+
+    @property
+    def overdue(self) -> int:
+        """Messages that silent hosts have."""
+        return sum(host.in_hand for host in self._silent)
 
     @property
     def staying(self) -> int:
@@ -88,10 +92,8 @@ class Roster:
         return courier
 
     def look_for_silence(self, now: float) -> None:
-        """Count anew who waits for a host that has ceased to answer, while another could have the mail."""
-        silent = [host for host in self._hops.hosts if host.silent(now) and self._hops.replaceable(host.primary)]
-        self._stuck = sum(host.connections for host in silent)
-        self.overdue = sum(host.in_hand for host in silent)
+        """Find anew which hosts have ceased to answer, while another could have the mail."""
+        self._silent = [host for host in self._hops.hosts if host.silent(now) and self._hops.replaceable(host.primary)]
 
 
 def _in_lane(turn: int) -> bool:

@@ -17,9 +17,10 @@ from relay.queue.states import State
 from tests.integration.delivery.house import House, house
 from tests.integration.delivery.test_pressure import names, pace
 from tests.support.dns_stub import DnsStub
+from tests.support.netns import network
 from tests.support.nsd import name_server
 from tests.support.primary import HANG, ScriptedPrimary
-from tests.support.processes import free_port, need_root
+from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 EQUALS = """\
@@ -34,17 +35,18 @@ third A 127.0.25.3
 
 @asynccontextmanager
 async def by_mx(folder: Path, **delivery: object) -> AsyncIterator[tuple[House, list[ScriptedPrimary]]]:
-    """A house whose domain has two equal hosts and a third behind them in a real name server, all on port 25."""
-    need_root()
-    port = free_port()
-    with name_server({"acme.example": EQUALS}, port=port):
-        async with AsyncExitStack() as stack:
-            primaries = [ScriptedPrimary(f"127.0.25.{number}") for number in (1, 2, 3)]
-            for primary in primaries:
-                await primary.start(25)
-                stack.push_async_callback(primary.close)
-            home = await stack.enter_async_context(house(folder, resolver=f"127.0.0.1:{port}", **delivery))
-            yield home, primaries
+    """A house whose domain has two equal hosts and a third behind them in a real name server. They are on port 25, as
+    MX hosts are, and therefore in a network of their own, where nobody else is."""
+    async with AsyncExitStack() as stack:
+        alone = stack.enter_context(network({"alone": "192.0.2.1"}, resolver="192.0.2.1"))["alone"]
+        stack.enter_context(name_server({"acme.example": EQUALS}, host=alone))
+        stack.enter_context(alone.inside())
+        primaries = [ScriptedPrimary(f"127.0.25.{number}") for number in (1, 2, 3)]
+        for primary in primaries:
+            await primary.start(25)
+            stack.push_async_callback(primary.close)
+        home = await stack.enter_async_context(house(folder, resolver=f"{alone.address}:53", **delivery))
+        yield home, primaries
 
 
 async def test_hosts_of_one_preference_share_the_connections(tmp_path: Path) -> None:
@@ -102,14 +104,14 @@ async def test_the_preferred_host_gets_its_mail_back_in_the_middle_of_a_drain(tm
     async with ScriptedPrimary() as first, ScriptedPrimary() as second:
         await first.stop()
         async with house(tmp_path, first, second, max_connections=4) as home:
-            first.delay = second.delay = 0.004
+            first.delay = second.delay = 0.02
             for _ in range(1500):
                 await home.accept()
             await home.returns()
             await eventually(lambda: second.open_connections == 4)
             await first.start()
             await eventually(lambda: first.open_connections == 4 and second.open_connections == 0, timeout=20)
-            first.delay = 0.0
+            first.delay = second.delay = 0.0
             await eventually(lambda: home.waiting() == 0)
             assert len(first.messages) + len(second.messages) == 1500
 
