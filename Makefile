@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links -q
 
+# Most tests wait for a server more than they compute: more of them at a time than there are processors.
+PYTEST := $(BIN)/pytest -n 4 --dist loadfile
+
 SECONDS ?= 300
 
 .PHONY: run test check bench fuzz lock clean parts
@@ -21,14 +24,14 @@ run: $(VENV)/.run
 	$(BIN)/relayctl serve
 
 test: $(VENV)/.dev parts
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: $(VENV)/.dev parts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(PYTEST)
 
 bench: $(VENV)/.dev parts
 	$(BIN)/python -m tests.bench

@@ -30,6 +30,8 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
     "smtp": {"listen": ["127.0.0.1:0"]},
     "watch": {"interval": 0.3, "down_interval": 0.1, "connect_timeout": 2.0},
     "continuity": {"ticket_after": 0.4, "settle": 0.2, "proof_after": 60},
+    # Many a test speaks before it is greeted; those of the greeting say so.
+    "limits": {"greet_wait": 0},
     # Nobody answers there: no test asks the DNS of the machine.
     "dns": {"resolvers": ["127.0.0.1:9"], "timeout": 2.0},
     "metrics": {"listen": ""},
