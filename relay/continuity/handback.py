@@ -22,6 +22,8 @@ TOGETHER = 2
 AT_MOST_EVERY = 0.5
 SHARE = 20
 """A count that takes a second is made again after so many: a million rows must not be counted twice a second."""
+SELDOM = 15.0
+"""Seconds between two counts at most, however busy the machine: the ticket waits for the last one."""
 RETRY = 5.0
 
 
@@ -78,7 +80,7 @@ class Handback:
                 took = self._clock.monotonic() - began
             if untried != case.untried:
                 case.untried, case.next_at = untried, NOW
-            case.count_at = self._clock.monotonic() + max(AT_MOST_EVERY, SHARE * took)
+            case.count_at = self._clock.monotonic() + min(max(AT_MOST_EVERY, SHARE * took), SELDOM)
         except Exception as error:
             events.fault("continuity", error)
             case.count_at = self._clock.monotonic() + RETRY
