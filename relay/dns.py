@@ -28,6 +28,8 @@ SHORTEST, LONGEST = 5.0, 300.0
 """Bounds of the seconds for which an answer is kept, whatever its TTL; an answer of nothing is kept for SHORTEST."""
 RECHECK = 30.0
 """Seconds for which an old answer serves before the resolver that didn't answer is asked again."""
+MOST_NAMES = 5
+"""Names of a client that are looked up to find one that leads back to it."""
 KEPT = 50_000
 """Answers kept at most."""
 
@@ -108,12 +110,13 @@ class Resolver:
         Not kept here, for the same reason. Raises LookupFailed.
         """
         records, _ = await self._query(dns.reversename.from_address(ip).to_text(), "PTR")
-        name = records[0].target.to_text().rstrip(".").lower() if records else ""
-        if not _HOST.fullmatch(name):
-            return "", ""
-        records, _ = await self._query(name, "AAAA" if ":" in ip else "A")
-        addresses = {ipaddress.ip_address(record.address) for record in records}
-        return name if ipaddress.ip_address(ip) in addresses else "", name
+        targets = (record.target.to_text().rstrip(".").lower() for record in records)
+        names = [name for name in targets if _HOST.fullmatch(name)]
+        for name in names[:MOST_NAMES]:  # in no order that means anything
+            records, _ = await self._query(name, "AAAA" if ":" in ip else "A")
+            if ipaddress.ip_address(ip) in {ipaddress.ip_address(record.address) for record in records}:
+                return name, name
+        return "", names[0] if names else ""
 
     async def _ask(self, name: str, kind: str, stale: float) -> list[Any]:
         now = self._clock.monotonic()
