@@ -15,7 +15,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 # Most tests wait for a server more than they compute: more of them at a time than there are processors. But those of
 # the edge open a thousand connections, send 50 MB and measure memory: one after the other, alone.
 EDGE := tests/integration/edge
-PYTEST := $(BIN)/pytest $(EDGE) && $(BIN)/pytest -n 4 --dist loadfile --max-worker-restart=0 --ignore=$(EDGE)
+PYTEST := $(BIN)/pytest $(EDGE) && $(BIN)/pytest -n 3 --dist loadfile --max-worker-restart=0 --ignore=$(EDGE)
 
 SECONDS ?= 300
 

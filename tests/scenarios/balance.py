@@ -105,6 +105,8 @@ async def _here(ask: Ask, folder: Path) -> Counter[Copy]:
     for domain in {row["domain"] for row in rows}:
         await ask("queue", "export", "--domain", domain, "--to", str(to))
     exported = {int(path.stem.rpartition("-")[2]): path for path in to.glob("*.eml")}
+    if any(row["id"] not in exported for row in rows):
+        return await _here(ask, folder)  # it has left meanwhile
     return Counter(
         Copy(recipient, below_received(exported[row["id"]].read_bytes()))
         for row in rows

@@ -95,7 +95,7 @@ async def test_the_drain_goes_on_when_a_known_recipient_is_accepted_again(tmp_pa
         await home.accept("ann")
         await home.accept("someone")
         home.clock.ahead += 31
-        await eventually(lambda: "stranger" in home.addresses(State.HELD, Reason.BREAKER))
+        await eventually(lambda: "stranger" in home.addresses(State.HELD, Reason.BREAKER), timeout=60)
         home.clock.ahead += 31
         await eventually(lambda: taken(primary).count("newcomer") == 1)
         await asyncio.sleep(1)  # he was not known before: the next one has to wait
