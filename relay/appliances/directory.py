@@ -84,6 +84,15 @@ class Directory:
         """Wait for the next change of anything."""
         await self._changed.wait()
 
+    async def changed_since(self, version: int, within: float) -> None:
+        """Wait until the snapshot is of another version; ``within`` seconds at most."""
+        try:
+            async with asyncio.timeout(within):
+                while self._snapshot.version == version:
+                    await self.changed()
+        except TimeoutError:
+            pass  # for who waits, time alone is a reason to look again
+
 
 def load(connection: Connection, known: int = 0) -> Snapshot | None:
     """The snapshot of now; None where its version is still ``known``."""

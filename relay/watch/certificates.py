@@ -94,12 +94,7 @@ class Certificates:
             except Exception as error:
                 events.fault("certificates", error)
             await asyncio.sleep(PAUSE)
-            try:
-                async with asyncio.timeout(ROUND - PAUSE):
-                    while self._directory.snapshot.version == seen:
-                        await self._directory.changed()
-            except TimeoutError:
-                pass  # certificates end by themselves
+            await self._directory.changed_since(seen, ROUND - PAUSE)
 
     async def look(self) -> None:
         """Greet those whose turn it is, and bring the findings up to what they showed. Raises DatabaseError."""

@@ -59,12 +59,7 @@ class Contracts:
             except Exception as error:
                 events.fault("contracts", error)
             await asyncio.sleep(PAUSE)
-            try:
-                async with asyncio.timeout(LOOK):
-                    while self._directory.snapshot.version == seen:
-                        await self._directory.changed()
-            except TimeoutError:
-                pass  # contracts end by themselves, too
+            await self._directory.changed_since(seen, LOOK)
 
     async def _round(self) -> None:
         now, snapshot = self._clock.now(), self._directory.snapshot

@@ -117,12 +117,7 @@ class Upkeep:
             except Exception as error:
                 events.fault("upkeep", error)
             await asyncio.sleep(PAUSE)
-            try:
-                async with asyncio.timeout(LOOK - PAUSE):
-                    while self._directory.snapshot.version == seen:
-                        await self._directory.changed()
-            except TimeoutError:
-                pass  # time alone makes a backup old
+            await self._directory.changed_since(seen, LOOK - PAUSE)
 
     async def look(self) -> None:
         """Bring the findings up to what is so now; writes only what changed. Raises DatabaseError."""
