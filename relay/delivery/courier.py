@@ -25,7 +25,7 @@ from relay.delivery.poison import InFlight
 from relay.delivery.route import Destination
 from relay.errors import DatabaseError, LookupFailed, NotFound
 from relay.mail import Client, Envelope, Recipient
-from relay.queue.content import PIECE, UPLOAD_ABOVE
+from relay.queue.content import PIECE, RECEIVED_ROOM, UPLOAD_ABOVE
 from relay.queue.model import Outgoing
 from relay.settings import Settings
 from relay.smtp.connection import Connection
@@ -36,8 +36,6 @@ from relay.smtp.transaction import Result
 
 EVERYBODY = ("localhost", "localhost.localdomain")
 """Names that tell nobody from another: a machine whose own name isn't set up has no better one."""
-OUR_LINE = 768
-"""Octets that our Received line adds at most: to SIZE, and to what is held in memory."""
 
 _UNSAID = {
     "auto": (),
@@ -210,7 +208,7 @@ class Courier:
             self._connection.close()
 
     async def _hand_over(self, connection: Connection, parcel: Outgoing) -> None:
-        size = parcel.size + OUR_LINE
+        size = parcel.size + RECEIVED_ROOM
         weight = 2 * PIECE if size > UPLOAD_ABOVE else size
         await self._portion.take(weight)
         submitted = False

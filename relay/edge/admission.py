@@ -21,8 +21,8 @@ from relay.cluster.lease import POSTMASTER
 from relay.edge.addresses import Path
 from relay.edge.header import Header
 from relay.edge.parameters import MailParameters
-from relay.edge.received import ROOM
 from relay.errors import Deferred, EdgeError, Rejected
+from relay.queue.content import RECEIVED_ROOM
 from relay.queue.sums import Depth
 from relay.recipients.known import Recipients, Verdict
 from relay.settings import Node
@@ -74,7 +74,8 @@ def judge(facts: Facts, asked: MailParameters, now: float) -> EdgeError | None:
 
 def room(health: HealthFact) -> float:
     """Bytes that a message may have for its primary to take it, our Received line added."""
-    return health.offered_size - ROOM if health.offered_size else float("inf")  # 0: no limit (RFC 1870 section 3)
+    # 0: no limit (RFC 1870 section 3).
+    return health.offered_size - RECEIVED_ROOM if health.offered_size else float("inf")
 
 
 class Admission:

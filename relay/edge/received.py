@@ -11,8 +11,6 @@ from functools import lru_cache
 
 from relay.mail import Client
 
-ROOM = 768
-"""Octets by which a message may grow with our line, with the longest of names; a primary's SIZE counts them."""
 _NAME_LIMIT = 255  # RFC 5321 4.5.3.1.2
 _FOLD = 78  # RFC 5322 2.1.1
 _NAME = re.compile(r"[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\]")

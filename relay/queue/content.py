@@ -18,6 +18,9 @@ INLINE = 64 * 1024
 UPLOAD_ABOVE = 1024 * 1024
 """Past this size content is committed while it arrives (relay.queue.upload)."""
 
+RECEIVED_ROOM = 768
+"""Octets of our Received line at most, with the longest of names; a primary's SIZE counts them."""
+
 Piece = tuple[bool, bytes]
 """(packed, data)"""
 

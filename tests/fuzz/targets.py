@@ -19,9 +19,10 @@ from relay.edge.content import Content
 from relay.edge.header import MESSAGE_ID_LIMIT, survey
 from relay.edge.lines import Lines
 from relay.edge.parameters import mail_parameters, recipient_parameters
-from relay.edge.received import ROOM, received_line
+from relay.edge.received import received_line
 from relay.errors import Rejected
 from relay.mail import Client
+from relay.queue.content import RECEIVED_ROOM
 from relay.smtp.content import stuffed
 from relay.smtp.dialogue import Garbage, Offers, ReplyParser, offers_of
 from tests.fuzz.reports import policy, report, signature
@@ -152,7 +153,7 @@ def received(octets: bytes) -> None:
         return
     client = Client("2001:db8::1", 25, name.encode("ascii", "replace").decode(), "UTF8SMTPS")
     line = received_line(client, "mx.relay.example", 2**32, 4e9)
-    assert len(line) <= ROOM
+    assert len(line) <= RECEIVED_ROOM
     assert not _BARE.search(line)
     parsed = email.parser.BytesParser(policy=email.policy.SMTP).parsebytes(line + b"\r\nbody")
     assert parsed.keys() == ["Received"]

@@ -11,7 +11,7 @@ from relay.appliances.facts import Health, HealthFact
 from relay.appliances.model import Domain, RecipientPolicy, WhenUp
 from relay.edge.admission import Facts, judge, room
 from relay.edge.parameters import NOTHING_ASKED, MailParameters
-from relay.edge.received import ROOM
+from relay.queue.content import RECEIVED_ROOM
 from relay.recipients.known import Verdict
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC).timestamp()
@@ -78,8 +78,8 @@ def test_mail_is_deferred_to_a_primary_that_is_up(when_up: WhenUp, proven_up: bo
     [
         (None, 900, ""),
         (0, 900, ""),  # RFC 1870: no limit
-        (900 + ROOM, 900, ""),
-        (899 + ROOM, 900, "552 5.3.4"),
+        (900 + RECEIVED_ROOM, 900, ""),
+        (899 + RECEIVED_ROOM, 900, "552 5.3.4"),
         (100, None, ""),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_the_primary_cannot_take_is_refused(offered: int | None, size: int 
     """A message larger than the primary last offered to take, with our own line, is refused at once."""
     health = replace(DOWN, offered_size=offered)
     assert reply(replace(FACTS, health=health), MailParameters(size)) == expected
-    assert offered is None or offered == 0 or room(health) == offered - ROOM
+    assert offered is None or offered == 0 or room(health) == offered - RECEIVED_ROOM
 
 
 @pytest.mark.parametrize(("offered", "expected"), [(None, ""), (True, ""), (False, "550 5.6.7")])

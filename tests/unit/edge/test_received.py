@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.edge.received import ROOM, received_line
+from relay.edge.received import received_line
 from relay.mail import Client
+from relay.queue.content import RECEIVED_ROOM
 
 AT = 1795457429.0
 
@@ -34,7 +35,7 @@ def test_no_name_breaks_the_line(ip: str, name: str) -> None:
     """Whatever stands in EHLO, the message has one more field, in short lines, and nothing else is changed."""
     line = received_line(Client(ip, 1, name, "ESMTP"), "relay.example", 1, AT)
     assert re.fullmatch(rb"Received: [ -~]+(\r\n\t[ -~]+)*\r\n", line)
-    assert len(line) <= ROOM
+    assert len(line) <= RECEIVED_ROOM
     message = email.message_from_bytes(line + b"Subject: x\r\n\r\nbody\r\n", policy=email.policy.SMTP)
     assert message.keys() == ["Received", "Subject"]
     assert parsedate_to_datetime(message["Received"].rpartition(";")[2]).timestamp() == AT
@@ -44,7 +45,7 @@ def test_no_name_breaks_the_line(ip: str, name: str) -> None:
 def test_the_longest_names_take_no_more_than_their_room() -> None:
     """A client and a host whose names are as long as names can be."""
     client = Client("2001:0db8:aaaa:bbbb:cccc:dddd:255.255.255.255", 1, "a" * 255, "UTF8SMTPS")
-    assert len(received_line(client, "b" * 253, 2**63, AT)) <= ROOM
+    assert len(received_line(client, "b" * 253, 2**63, AT)) <= RECEIVED_ROOM
 
 
 def test_a_long_name_is_folded() -> None:
