@@ -15,7 +15,7 @@ from relay.delivery.route import Destination, Hops
 
 
 class Pressure:
-    """``canary``: one message at a time, until one is taken."""
+    """``canary``: one message at a time, until one is taken. ``has_ceiling``: an operator bounds the rate."""
 
     def __init__(self, destination: Destination, means: Means, hops: Hops, news: News, *, canary: bool) -> None:
         self.canary = canary
@@ -27,7 +27,7 @@ class Pressure:
 
     def _read_limits(self) -> None:
         self._limit = self._destination.max_connections(self._means.settings.delivery.max_connections)
-        self._has_ceiling = self._destination.max_rate is not None
+        self.has_ceiling = self._destination.max_rate is not None
 
     @property
     def allowed(self) -> int:
@@ -78,13 +78,9 @@ class Pressure:
 
     # The ceiling
 
-    @property
-    def has_ceiling(self) -> bool:
-        return self._has_ceiling
-
     def pause(self) -> float:
         """Seconds until the next message may begin; 0 for now."""
-        if not self._has_ceiling:
+        if not self.has_ceiling:
             return 0.0
         now = self._means.clock.monotonic()
         ceiling = self._destination.ceiling(now)
@@ -92,7 +88,7 @@ class Pressure:
 
     def begun(self) -> None:
         """A message is begun."""
-        if self._has_ceiling:
+        if self.has_ceiling:
             self._destination.begun(self._means.clock.monotonic())
 
     def _changed(self, host: Host, before: Ramp) -> None:
