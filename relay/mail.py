@@ -1,7 +1,8 @@
 """What mail is made of: an envelope, its recipients, the client that brought it, and the replies of SMTP.
 
-Plain frozen values without behaviour of their own, shared by every room. The one rule that lives here is which
-replies are final: the code decides (RFC 5321 section 4.2.1), and what has no clear meaning is temporary.
+Plain frozen values without behaviour of their own, shared by every room. The rules that live here are which replies
+are final (the code decides, RFC 5321 section 4.2.1, and what has no clear meaning is temporary), and what NOTIFY asks
+for.
 """
 
 from __future__ import annotations
@@ -112,3 +113,18 @@ def normalise_domain(text: str) -> str:
     ):
         raise ValueError(f"{text!r} is not a domain name")
     return name
+
+
+def wants_failure(notify: str | None) -> bool:
+    """Whether NOTIFY (RFC 3461 4.1) asks for a report of failures: so it does where nothing was said."""
+    return notify is None or "FAILURE" in notify.split(",")
+
+
+def wants_delay(notify: str | None) -> bool:
+    """Whether it asks for one of delays: only where that was said."""
+    return notify is not None and "DELAY" in notify.split(",")
+
+
+def storable(said: str) -> str:
+    """What somebody else's server said, for the database: a reply may hold anything, the database holds text."""
+    return said.replace("\0", "").encode("utf-8", "replace").decode()

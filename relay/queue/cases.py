@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, or_, select, text
 
 from relay.appliances.model import DEFAULT_LIFETIME
-from relay.mail import NULL_SENDER, Client
+from relay.mail import NULL_SENDER, Client, wants_delay
 from relay.queue import backlog
 from relay.queue.states import Reason, State
 from relay.queue.tables import ASKED, FAILED, HOT, PLACES, content, messages, recipients
@@ -120,7 +120,7 @@ def _queued(row: Any) -> bool:
 
 
 def _wants_delay(row: Any) -> bool:
-    return _queued(row) and "DELAY" in (row.notify or "")
+    return _queued(row) and wants_delay(row.notify)
 
 
 def unjudged(connection: Connection, appliance_id: int, after: int, limit: int) -> Page:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from relay.mail import Recipient
+from relay.mail import Recipient, storable
 from relay.queue.content import Piece
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome
@@ -89,8 +89,7 @@ def change_of(outcome: Outcome) -> Change:
         state=outcome.state,
         at=outcome.at,
         reason=outcome.reason,
-        # A reply may hold anything; the database holds text.
-        reply=reply.replace("\0", "").encode("utf-8", "replace").decode(),
+        reply=storable(reply),
         next_attempt_at=outcome.next_attempt_at,
         attempt=True,
         remote=outcome.remote or None,

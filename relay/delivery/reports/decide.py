@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from relay.delivery.reports.vouch import Verdict, Vouching
-from relay.mail import NULL_SENDER
+from relay.mail import NULL_SENDER, wants_failure
 from relay.queue.cases import Case, Concerned
 from relay.queue.settling import Fate
 from relay.queue.states import Reason, State
@@ -48,16 +48,6 @@ class Decision:
     fates: tuple[Fate, ...]
     reported: tuple[Concerned, ...]
     later: tuple[Concerned, ...]
-
-
-def wants_failure(notify: str | None) -> bool:
-    """Whether a failure is to be reported: so it is where nothing was said."""
-    return notify is None or "FAILURE" in notify.split(",")
-
-
-def wants_delay(notify: str | None) -> bool:
-    """Whether a delay is to be reported: only where that was asked for."""
-    return notify is not None and "DELAY" in notify.split(",")
 
 
 def needs_vouching(case: Case) -> bool:

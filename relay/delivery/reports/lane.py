@@ -21,7 +21,7 @@ from relay.delivery.reports.allowance import Allowance
 from relay.delivery.reports.retry import Again, Sent, after_attempt
 from relay.delivery.reports.sending import Session, Unreachable
 from relay.errors import Deferred
-from relay.mail import Reply
+from relay.mail import Reply, storable
 from relay.queue.queue import Queue
 from relay.queue.reports import Report
 
@@ -148,7 +148,7 @@ class Lane:
     async def _record(self, report: Report, reply: Reply) -> None:
         now = self._clock.now()
         what = after_attempt(report, reply, now, random.random(), settling=self._settling(now))  # noqa: S311
-        about, said = (report.id, report.message_id, report.sender), _printable(reply)
+        about, said = (report.id, report.message_id, report.sender), storable(str(reply))
         if isinstance(what, Again):
             await self._write_down(self._queue.reports.defer, report.id, said, what.at)
             events.report_deferred(*about, said, iso(what.at))
@@ -168,8 +168,3 @@ class Lane:
             except Deferred as error:
                 events.fault("reports", error)
                 await asyncio.sleep(PAUSE)
-
-
-def _printable(reply: Reply) -> str:
-    """A reply may hold anything; the database holds text."""
-    return str(reply).replace("\0", "").encode("utf-8", "replace").decode()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.delivery.outcome import JITTER
 from relay.mail import Reply
 from relay.queue.reports import Report
 
 MINUTES = (2, 5, 10, 20, 30, 60, 120)
 """After the first, second … attempt; the last one from then on."""
-JITTER = 0.2
-"""A wait is up to so much longer, so that what was deferred together doesn't come back together."""
 LIFETIME = 5 * 86400.0
 """Seconds from its making after which a report is no longer tried."""
 

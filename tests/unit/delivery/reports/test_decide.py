@@ -6,7 +6,7 @@ import pytest
 
 from relay.delivery.reports import decide
 from relay.delivery.reports.vouch import Verdict, Vouching
-from relay.mail import Client
+from relay.mail import Client, wants_delay
 from relay.queue.cases import Case, Concerned
 from relay.queue.states import Reason, State
 
@@ -96,7 +96,7 @@ def test_a_question_without_an_answer_is_asked_again_for_three_days() -> None:
 
 def test_a_delay_is_told_only_where_that_was_asked_for() -> None:
     """Nothing said means no."""
-    assert [decide.wants_delay(notify) for notify in (None, "NEVER", "FAILURE", "DELAY", "FAILURE,DELAY")] == [
+    assert [wants_delay(notify) for notify in (None, "NEVER", "FAILURE", "DELAY", "FAILURE,DELAY")] == [
         False,
         False,
         False,
