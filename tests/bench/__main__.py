@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, backlog, drain, memory, slowloris
+from tests.bench import accept, backlog, drain, memory, probes, slowloris
 from tests.bench.report import run
 
 if __name__ == "__main__":
@@ -13,6 +13,7 @@ if __name__ == "__main__":
         lambda: accept.main(sys.argv[1:]),
         lambda: drain.main(sys.argv[1:]),
         lambda: backlog.main(quick),
+        lambda: probes.main(quick),
         lambda: slowloris.main(quick),
         lambda: memory.main(quick),
     )

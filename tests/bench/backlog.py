@@ -80,17 +80,17 @@ class Drained:
 
 def idle(nodes: Sequence[OurNode], seconds: float) -> list[Idle]:
     """What each of them takes while nothing happens, in the same seconds."""
-    before = [_cpu(node.pid) for node in nodes]
+    before = [cpu(node.pid) for node in nodes]
     began = time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - began
     return [
-        Idle((_cpu(node.pid) - cpu) / took, resident(node.pid), peak(node.pid))
+        Idle((cpu(node.pid) - cpu) / took, resident(node.pid), peak(node.pid))
         for node, cpu in zip(nodes, before, strict=True)
     ]
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """Seconds of CPU time, of all its threads (proc_pid_stat(5))."""
     values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
