@@ -7,6 +7,7 @@ who act on changes wait with :meth:`Directory.changed`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -23,9 +24,13 @@ _NO_CONTINUITY = ContinuityFact(Continuity.STANDBY, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything known at one version of the facts; keys are domain names and appliance ids."""
+    """Everything known at one version of the facts; keys are domain names and appliance ids.
 
-    version: int = 0
+    ``directory``: the version at which appliances or domains last changed.
+    """
+
+    version: int = -1
+    directory: int = -1
     appliances: dict[int, Appliance] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
     domains_of: dict[int, tuple[Domain, ...]] = field(default_factory=dict)
@@ -72,7 +77,7 @@ class Directory:
     async def refresh(self) -> bool:
         """Reload if the facts changed; True if they did."""
         async with self._refreshing:
-            snapshot = await self._db.run(load, self._snapshot.version)
+            snapshot = await self._db.run(load, self._snapshot)
             if snapshot is None:
                 return False
             self._snapshot = snapshot
@@ -94,22 +99,35 @@ class Directory:
             pass  # for who waits, time alone is a reason to look again
 
 
-def load(connection: Connection, known: int = 0) -> Snapshot | None:
-    """The snapshot of now; None where its version is still ``known``."""
-    version = facts.version(connection)
-    if version == known:
+def load(connection: Connection, known: Snapshot = Snapshot()) -> Snapshot | None:
+    """The snapshot of now; None where that is still ``known``, of which is kept what hasn't changed.
+
+    Health changes all the time while a region is down; a hundred thousand domains take seconds to read.
+    """
+    version, directory = facts.versions(connection)
+    if version == known.version:
         return None
+    if directory != known.directory:
+        known = _load_directory(connection)
+    return dataclasses.replace(
+        known,
+        version=version,
+        directory=directory,
+        health=known.health | facts.all_health(connection, after=known.version),
+        continuity=known.continuity | facts.all_continuity(connection, after=known.version),
+        windows=tuple(facts.list_windows(connection)),
+        naming=all_namings(connection),
+    )
+
+
+def _load_directory(connection: Connection) -> Snapshot:
+    """Appliances and domains; nothing else, of no version."""
     domains = store.list_domains(connection)
     grouped: dict[int, list[Domain]] = {}
     for domain in domains:
         grouped.setdefault(domain.appliance_id, []).append(domain)
     return Snapshot(
-        version,
-        {appliance.id: appliance for appliance in store.list_appliances(connection)},
-        {domain.name: domain for domain in domains},
-        {number: tuple(group) for number, group in grouped.items()},
-        facts.all_health(connection),
-        facts.all_continuity(connection),
-        tuple(facts.list_windows(connection)),
-        all_namings(connection),
+        appliances={appliance.id: appliance for appliance in store.list_appliances(connection)},
+        domains={domain.name: domain for domain in domains},
+        domains_of={number: tuple(group) for number, group in grouped.items()},
     )

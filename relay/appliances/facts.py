@@ -111,17 +111,31 @@ class Finding:
     since: float
 
 
-def raise_version(connection: Connection) -> None:
-    """Tell every node to reload what it knows, with the commit of this transaction."""
-    connection.execute(update(facts_version).values(version=facts_version.c.version + 1))
+def raise_version(connection: Connection, *, directory: bool = False) -> int:
+    """Tell every node to reload what it knows, with the commit of this transaction; the version that it makes.
+
+    ``directory``: appliances or domains too. Nobody else raises it before this transaction has ended, so that
+    whoever sees a version sees everything up to it.
+    """
+    raised = facts_version.c.version + 1
+    values = {"version": raised, **({"directory": raised} if directory else {})}
+    statement = update(facts_version).values(**values).returning(facts_version.c.version)
+    return int(connection.execute(statement).scalar_one())
 
 
 def version(connection: Connection) -> int:
     return int(connection.execute(select(facts_version.c.version)).scalar_one())
 
 
+def versions(connection: Connection) -> tuple[int, int]:
+    """Of the facts, and at which of these versions appliances or domains last changed."""
+    row = connection.execute(select(facts_version.c.version, facts_version.c.directory)).one()
+    return row.version, row.directory
+
+
 def set_health(connection: Connection, appliance_id: int, fact: HealthFact) -> None:
     """watch alone writes this."""
+    version = raise_version(connection)
     connection.execute(
         update(health)
         .where(health.c.appliance_id == appliance_id)
@@ -132,13 +146,15 @@ def set_health(connection: Connection, appliance_id: int, fact: HealthFact) -> N
             offered_size=fact.offered_size,
             offered_smtputf8=fact.offered_smtputf8,
             offered_8bitmime=fact.offered_8bitmime,
+            version=version,
         )
     )
-    raise_version(connection)
 
 
-def all_health(connection: Connection) -> dict[int, HealthFact]:
-    return {row.appliance_id: _health(row) for row in connection.execute(select(health))}
+def all_health(connection: Connection, *, after: int = -1) -> dict[int, HealthFact]:
+    """Of each appliance; ``after``: what was written after that version of the facts."""
+    found = connection.execute(select(health).where(health.c.version > after))
+    return {row.appliance_id: _health(row) for row in found}
 
 
 def get_health(connection: Connection, appliance_id: int) -> HealthFact | None:
@@ -154,6 +170,7 @@ def _health(row: Row[Any]) -> HealthFact:
 
 def set_continuity(connection: Connection, appliance_id: int, fact: ContinuityFact) -> None:
     """continuity alone writes this; the operator's order is kept apart by :func:`set_order`."""
+    version = raise_version(connection)
     connection.execute(
         update(continuity)
         .where(continuity.c.appliance_id == appliance_id)
@@ -166,23 +183,25 @@ def set_continuity(connection: Connection, appliance_id: int, fact: ContinuityFa
             doubt_since=fact.doubt_since,
             priority=fact.priority,
             downs=list(fact.downs),
+            version=version,
         )
     )
-    raise_version(connection)
 
 
 def set_order(connection: Connection, appliance_id: int, order: str | None, by: str | None, now: float) -> None:
     """Record what an operator said (``activate``, ``deactivate``), or clear it (None) when the outage ended."""
+    version = raise_version(connection)
     connection.execute(
         update(continuity)
         .where(continuity.c.appliance_id == appliance_id)
-        .values(operator_order=order, operator_name=by, operator_at=now if order else None)
+        .values(operator_order=order, operator_name=by, operator_at=now if order else None, version=version)
     )
-    raise_version(connection)
 
 
-def all_continuity(connection: Connection) -> dict[int, ContinuityFact]:
-    return {row.appliance_id: _continuity(row) for row in connection.execute(select(continuity))}
+def all_continuity(connection: Connection, *, after: int = -1) -> dict[int, ContinuityFact]:
+    """Of each appliance; ``after``: what was written after that version of the facts."""
+    found = connection.execute(select(continuity).where(continuity.c.version > after))
+    return {row.appliance_id: _continuity(row) for row in found}
 
 
 def get_continuity(connection: Connection, appliance_id: int) -> ContinuityFact | None:

@@ -86,7 +86,7 @@ def add_appliance(
     connection.execute(
         insert(continuity).values(appliance_id=appliance.id, state="standby", since=now, ready=None, failing_proofs=[])
     )
-    raise_version(connection)
+    raise_version(connection, directory=True)
     return appliance
 
 
@@ -95,7 +95,7 @@ def set_appliance(connection: Connection, name: str, **changes: Any) -> Applianc
     appliance = dataclasses.replace(get_appliance(connection, name), **changes)
     _check_appliance(appliance)
     connection.execute(update(appliances).where(appliances.c.id == appliance.id).values(**_appliance_row(appliance)))
-    raise_version(connection)
+    raise_version(connection, directory=True)
     return appliance
 
 
@@ -105,7 +105,7 @@ def remove_appliance(connection: Connection, name: str) -> None:
     if domains_of(connection, appliance.id):
         raise Refused(f"appliance {name} still has domains; remove them first with 'relayctl domain remove'")
     connection.execute(delete(appliances).where(appliances.c.id == appliance.id))
-    raise_version(connection)
+    raise_version(connection, directory=True)
 
 
 def find_appliance(connection: Connection, name: str) -> Appliance | None:
@@ -164,7 +164,7 @@ def add_domain(
     )
     number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
     assert number is not None  # noqa: S101
-    raise_version(connection)
+    raise_version(connection, directory=True)
     return dataclasses.replace(domain, id=number[0])
 
 
@@ -172,7 +172,7 @@ def set_domain(connection: Connection, name: str, **changes: Any) -> Domain:
     """Change fields of :class:`Domain` by name. Raises NotFound."""
     domain = dataclasses.replace(get_domain(connection, name), **changes)
     connection.execute(update(domains).where(domains.c.id == domain.id).values(**_domain_row(domain)))
-    raise_version(connection)
+    raise_version(connection, directory=True)
     return domain
 
 
@@ -180,7 +180,7 @@ def remove_domain(connection: Connection, name: str) -> None:
     """Forget a domain; the caller has made sure that no mail waits for it. Raises NotFound."""
     domain = get_domain(connection, name)
     connection.execute(delete(domains).where(domains.c.id == domain.id))
-    raise_version(connection)
+    raise_version(connection, directory=True)
 
 
 def find_domain(connection: Connection, name: str) -> Domain | None:

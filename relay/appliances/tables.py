@@ -56,6 +56,7 @@ health = Table(
     Column("offered_size", Integer),
     Column("offered_smtputf8", Boolean),
     Column("offered_8bitmime", Boolean),
+    Column("version", Integer, nullable=False, server_default="0"),
 )
 
 # One row an appliance: what we do about it, written by continuity; ``order`` is what an operator said (activate or
@@ -75,6 +76,7 @@ continuity = Table(
     Column("doubt_since", Float),
     Column("priority", Integer),
     Column("downs", JSON, nullable=False, default=list),
+    Column("version", Integer, nullable=False, server_default="0"),
 )
 
 outages = Table(
@@ -166,9 +168,12 @@ naming = Table(
 )
 
 # One row: raised by whatever changes the tables above, so that a node reloads what it knows only when it must.
+# ``directory``: the version at which appliances or domains last changed, which are much to reload and seldom change;
+# rows of health and continuity have the version at which they were written.
 facts_version = Table(
     "facts_version",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("version", Integer, nullable=False),
+    Column("directory", Integer, nullable=False, server_default="0"),
 )

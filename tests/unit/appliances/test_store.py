@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -94,15 +94,35 @@ def test_removing_takes_what_was_known_along(connection: Connection) -> None:
 
 
 def test_the_directory_reloads_only_what_changed(connection: Connection) -> None:
-    """The same version gives nothing new; any change of a fact gives a new snapshot."""
-    appliance = store.add_appliance(connection, 0.0, name="acme")
-    first = load(connection)
-    assert first is not None and first.appliances == {appliance.id: appliance}
-    assert load(connection, first.version) is None
+    """The same version gives nothing new; after any change the new snapshot is as if everything had been read."""
+    acme = store.add_appliance(connection, 0.0, name="acme")
+    other = store.add_appliance(connection, 0.0, name="other")
+    store.add_domain(connection, 0.0, name="acme.example", appliance_id=acme.id)
+    known = load(connection)
+    assert known is not None and known.appliances == {acme.id: acme, other.id: other}
+    assert load(connection, known) is None
     down = facts.HealthFact(facts.Health.DOWN, "connection refused", 7.0)
-    facts.set_health(connection, appliance.id, down)
-    second = load(connection, first.version)
-    assert second is not None and second.health[appliance.id] == down
+    active = facts.ContinuityFact(facts.Continuity.ACTIVE, 8.0)
+    changes: list[Callable[[], object]] = [
+        lambda: facts.set_health(connection, acme.id, down),
+        lambda: facts.set_continuity(connection, other.id, active),
+        lambda: facts.set_order(connection, acme.id, "activate", "eve", 9.0),
+        lambda: store.set_appliance(connection, "other", customer="Other Ltd"),
+        lambda: store.add_domain(connection, 0.0, name="other.example", appliance_id=other.id),
+        lambda: store.set_domain(connection, "other.example", quota=7),
+        lambda: store.remove_domain(connection, "other.example"),
+        lambda: facts.add_window(
+            connection, appliance_id=acme.id, starts_at=1.0, ends_at=2.0, reason="", created_by="eve"
+        ),
+        lambda: store.remove_appliance(connection, "other"),
+    ]
+    for change in changes:
+        change()
+        snapshot = load(connection, known)
+        assert snapshot is not None and snapshot == load(connection)
+        known = snapshot
+    assert known.health == {acme.id: down}
+    assert known.continuity[acme.id].order == "activate"
 
 
 def test_a_finding_keeps_its_beginning_and_can_be_cured(connection: Connection) -> None:
