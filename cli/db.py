@@ -9,7 +9,7 @@ import click
 
 from cli.context import Noun, Operator, json_option
 from cli.render import plural
-from relay.db import Database, database_path, upgrade
+from relay.db import Database, place, upgrade
 from relay.errors import DatabaseMissing, DatabaseOutdated, Refused
 from relay.queue.verify import verify
 
@@ -28,11 +28,10 @@ def upgrade_(operator: Operator) -> None:
     Stop the node before, start it after.
     """
     url = operator.settings.node.database
-    path = database_path(url)
-    if not path.exists():
-        raise DatabaseMissing(f"no database at {path}; 'relayctl init' makes one")
+    where = place(url)
+    where.look()
     before, after = bring_up_to_date(url)
-    done = f"{path} is at {after}" + ("" if before == after else f", was at {before or 'nothing'}")
+    done = f"{where.name} is at {after}" + ("" if before == after else f", was at {before or 'nothing'}")
     operator.out.done(done, before=before, after=after)
 
 
@@ -41,8 +40,8 @@ def bring_up_to_date(url: str) -> tuple[str | None, str]:
     try:
         Database(url).close()
     except DatabaseOutdated:
-        path = database_path(url)
-        if running := _running(path):
+        path = place(url).path
+        if path is not None and (running := _running(path)):
             raise Refused(f"{' and '.join(running)} runs on {path}: stop it, upgrade, then start it again") from None
     except DatabaseMissing:
         pass
@@ -72,4 +71,4 @@ def check(operator: Operator) -> None:
         for fault in faults or ["the database is sound, and the ledger agrees with the mail"]:
             operator.out.line(fault, "bold red" if faults else "green")
     if faults:
-        raise Refused(f"{plural(len(faults), 'fault')} found in {operator.db.path}")
+        raise Refused(f"{plural(len(faults), 'fault')} found in {operator.db.name}")

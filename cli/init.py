@@ -90,12 +90,12 @@ def init(operator: Operator, example: bool) -> None:
     finally:
         database.close()
     operator.out.done(
-        f"{path} {'written' if written else 'kept as it is'}; database {database.path} is at {revision}"
+        f"{path} {'written' if written else 'kept as it is'}; database {database.name} is at {revision}"
         + (f"; {EXAMPLE_DOMAIN} has its primary at {EXAMPLE_PRIMARY}" if example else "")
         + "; next: relayctl serve",
         config=str(path),
         written=written,
-        database=str(database.path),
+        database=database.name,
         revision=revision,
     )
 

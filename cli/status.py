@@ -214,14 +214,15 @@ def _node(operator: Operator, known: Known) -> dict[str, Any]:
         "version": row.version if row else version(),
         "state": row.state(known.now) if row else "stopped",
         "listeners": list(row.listeners) if row and row.state(known.now) == "running" else [],
-        "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free,
+        "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free if operator.db.path else None,
     }
 
 
 def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
     where = f", listening on {', '.join(node['listeners'])}" if node["listeners"] else ""
+    free = "" if node["disk_free_bytes"] is None else f", {size(node['disk_free_bytes'])} free"
     operator.out.line(
-        f"node {node['name']} {node['version']}: {node['state']}{where}, {size(node['disk_free_bytes'])} free",
+        f"node {node['name']} {node['version']}: {node['state']}{where}{free}",
         "" if node["state"] == "running" else "bold red",
     )
     for row in known.nodes:

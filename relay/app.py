@@ -78,7 +78,7 @@ class App:
         self.ready = asyncio.Event()
         """Set once the node takes mail."""
         self.resolver = Resolver(settings.dns)
-        self.db = Database(settings.node.database)
+        self.db = Database(settings.node.database, direct=settings.node.database_direct)
         self.directory = Directory(self.db)
         self.pulse = Pulse()
         self.evidence = Evidence()

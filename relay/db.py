@@ -1,38 +1,37 @@
 """The database: one engine, short transactions, and threads of its own so that nothing here blocks the loop.
 
-Promises: a write that returns is on disk (SQLite: WAL with synchronous=FULL, both read back on every connection);
-each transaction that writes opens with BEGIN IMMEDIATE, so that it never fails half way for a lock; a database from
-another version of the program is refused in words. Does not know any table: rooms define theirs on ``metadata`` and
-migrations make them. The hot path of mail has a connection and a thread of its own in relay.queue.
+Promises: a write that returns is on disk; of the transactions that write one is under way at a time, in the whole
+cluster, so that what a transaction has read stays true until it ends; a connection whose server was restarted is
+replaced before it is used; a database from another version of the program is refused in words. What differs between
+SQLite and PostgreSQL is in relay.sqlite and relay.postgres. Does not know any table: rooms define theirs on
+``metadata`` and migrations make them. The hot path of mail has a connection and a thread of its own in relay.queue.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, MetaData, create_engine, event, inspect
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError as SqlError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from relay.errors import DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
+from relay.sqlite import BUSY_TIMEOUT, PREFIX, SqliteFile
+
+if TYPE_CHECKING:
+    from relay.postgres import PostgresServer
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY_TIMEOUT = 10.0
-"""Seconds a statement waits for another process's write before it fails."""
 READERS = 4
-PAGE_SIZE = 8192
-"""Bytes of a page of a new database: content takes several, and each costs two writes on its way to the WAL."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
@@ -71,20 +70,33 @@ class FairLock:
 class Database:
     """A database that is there and of this program's version (``check=False``: whatever is there).
 
-    Raises DatabaseMissing, DatabaseOutdated, DatabaseNewer or DatabaseError when made.
+    ``direct``: another URL of the same database, that goes by no pooler. Raises DatabaseMissing, DatabaseOutdated,
+    DatabaseNewer, DatabaseAway or DatabaseError when made.
     """
 
-    def __init__(self, url: str, *, check: bool = True) -> None:
+    def __init__(self, url: str, *, direct: str = "", check: bool = True) -> None:
         self.url = url
-        self.path = database_path(url)
-        with _plain_words(self.path):
-            if check and not self.path.is_file():
-                raise DatabaseMissing(f"no database at {self.path}; 'relayctl init' makes one")
-        self.engine = create_engine(url, pool_size=READERS + 2, max_overflow=4, pool_timeout=BUSY_TIMEOUT)
-        event.listen(self.engine, "connect", _prepare)
-        event.listen(self.engine, "begin", _begin)
+        self._place = place(url, direct)
+        self.dialect = self._place.dialect
+        self.path = self._place.path
+        """Of the file; None on PostgreSQL."""
+        self.name = self._place.name
+        """For people; without a password."""
+        with self._plain_words():
+            if check:
+                self._place.look()
+        self.engine = create_engine(
+            self._place.engine_url,
+            creator=self._place.open,
+            pool_size=READERS + 2,
+            max_overflow=4,
+            pool_timeout=BUSY_TIMEOUT,
+            **({"use_native_hstore": False} if self.dialect == "postgresql" else {}),
+        )
+        event.listen(self.engine, "begin", self._begin)
+        event.listen(self.engine, "handle_error", self._notice)
         self.write_lock = FairLock()
-        """Held by whoever writes in this process: a fair turn instead of SQLite's polling."""
+        """Held by whoever writes in this process: a fair turn instead of the database's polling."""
         self._readers = ThreadPoolExecutor(READERS, "db-read")
         self._writers = ThreadPoolExecutor(1, "db-write")
         if check:
@@ -98,25 +110,102 @@ class Database:
         with self.read() as connection:
             found = _revision(connection)
         if found is None:
-            raise DatabaseMissing(f"{self.path} has no tables yet; 'relayctl init' makes them")
+            raise DatabaseMissing(f"{self.name} has no tables yet; 'relayctl init' makes them")
         if found not in revisions():
-            raise _newer(self.path)
+            raise _newer(self.name)
         if found != revisions()[-1]:
-            raise DatabaseOutdated(f"{self.path} is older than this program; run 'relayctl db upgrade'")
+            raise DatabaseOutdated(f"{self.name} is older than this program; run 'relayctl db upgrade'")
+
+    def raw(self) -> Any:
+        """A connection of the driver for its own use, which keeps what it commits; in autocommit, so that BEGIN is the
+        caller's: sqlite3.Connection or psycopg.Connection. Raises DatabaseError."""
+        with self._plain_words():
+            return self._place.open()
+
+    def listener(self) -> Any:
+        """A psycopg.Connection that hears NOTIFY; None where there is no such thing, and one has to look by oneself.
+
+        Raises DatabaseError."""
+        with self._plain_words():
+            return self._place.listener()
+
+    def words(self, error: BaseException) -> DatabaseError:
+        """What an error of the driver, or of SQLAlchemy, is for a person."""
+        return self._place.words(getattr(error, "orig", None) or error)
+
+    def make(self) -> None:
+        """Make the place for the tables, as far as that is ours to make. Raises DatabaseError."""
+        with self._plain_words():
+            self._place.make()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads; keep it under a second, page by key. Raises DatabaseBusy, DatabaseError."""
-        with _plain_words(self.path), self.engine.connect() as connection, connection.begin():
+        """A transaction that reads, all of it as of one moment; keep it under a second, page by key.
+
+        Raises DatabaseBusy, DatabaseAway, DatabaseError.
+        """
+        with self._plain_words(), self._begun() as connection:
             yield connection
+            connection.commit()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes, durable when the block ends. Raises DatabaseBusy, DatabaseError."""
-        with self.write_lock, _plain_words(self.path), self.engine.connect() as connection:
-            connection = connection.execution_options(immediate=True)
-            with connection.begin():
+        """A transaction that writes, durable when the block ends. Raises DatabaseBusy, DatabaseAway, DatabaseError."""
+        with self.write_lock, self._plain_words(), self._begun(writes=True) as connection:
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def write_beside(self) -> Iterator[Connection]:
+        """The same, but on PostgreSQL it waits for no other transaction: nothing that was read stays true unless the
+        caller locks it. On SQLite it is as :meth:`write`."""
+        if self.dialect == "sqlite":
+            with self.write() as connection:
                 yield connection
+            return
+        with self._plain_words(), self._begun(writes=True, beside=True) as connection:
+            yield connection
+            connection.commit()
+
+    def _begun(self, **how: bool) -> Connection:
+        """A connection in a transaction, rolled back where nobody commits it.
+
+        One from the pool may have died with its server unnoticed; then nothing is lost by trying a new one.
+        """
+        connection = self.engine.connect().execution_options(**how)
+        try:
+            connection.begin()
+        except DBAPIError as error:
+            connection.close()
+            if not error.connection_invalidated:
+                raise
+            connection = self.engine.connect().execution_options(**how)
+            connection.begin()
+        return connection
+
+    def _begin(self, connection: Connection) -> None:
+        how = connection.get_execution_options()
+        statement = self._place.begin(how.get("writes", False), how.get("beside", False))
+        # Without parameters, for several statements in one go.
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+    def _notice(self, context: Any) -> None:
+        if self._place.ended(context.original_exception):
+            context.is_disconnect = True
+
+    @contextmanager
+    def _plain_words(self) -> Iterator[None]:
+        """Turn the driver's exceptions into ours, one line each."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (DBAPIError, *self._place.errors) as error:
+            raise self.words(error) from error
+        except PoolTimeout as error:
+            raise DatabaseBusy(f"{self.name}: all connections are in use; try again") from error
+        except OSError as error:
+            raise DatabaseError(f"{self.name}: {error.strerror or error}") from error
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` in a transaction that reads, in a thread."""
@@ -142,8 +231,13 @@ class Database:
         self.engine.dispose()
 
 
-def database_path(url: str) -> Path:
-    return Path(make_url(url).database or "")
+def place(url: str, direct: str = "") -> SqliteFile | PostgresServer:
+    """Where the database is. Raises DatabaseError for a URL that says nothing."""
+    if url.startswith(PREFIX):
+        return SqliteFile(url)
+    from relay.postgres import PostgresServer  # with its driver, which takes longer to load than some commands to run
+
+    return PostgresServer(url, direct)
 
 
 def revisions() -> list[str]:
@@ -162,8 +256,8 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def _newer(path: Path) -> DatabaseNewer:
-    return DatabaseNewer(f"{path} was made by a newer version of this program; install that version")
+def _newer(name: str) -> DatabaseNewer:
+    return DatabaseNewer(f"{name} was made by a newer version of this program; install that version")
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
@@ -171,76 +265,18 @@ def upgrade(url: str) -> tuple[str | None, str]:
     from alembic import command
     from alembic.config import Config
 
-    path = database_path(url)
-    with _plain_words(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not path.exists() or path.stat().st_size == 0
-        if fresh:
-            path.touch(mode=0o660)  # mail is nobody else's business; SQLite gives its other files the same mode
-            # These can be set only before the first table, and WAL outside of any transaction.
-            with sqlite3.connect(path) as raw:
-                raw.execute(f"PRAGMA page_size={PAGE_SIZE}")
-                raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                raw.execute("PRAGMA journal_mode=WAL")
-            raw.close()
-        database = Database(url, check=False)
-        try:
-            with database.write() as connection:
-                before = _revision(connection)
-                if before is not None and before not in revisions():
-                    raise _newer(path)
-                config = Config()
-                config.set_main_option("script_location", str(MIGRATIONS))
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                after = _revision(connection)
-        finally:
-            database.close()
-    return before, str(after)
-
-
-@contextmanager
-def _plain_words(path: Path) -> Iterator[None]:
-    """Turn the driver's exceptions into ours, one line each."""
+    database = Database(url, check=False)
     try:
-        yield
-    except (OperationalError, sqlite3.OperationalError) as error:
-        cause = getattr(error, "orig", error)
-        if "locked" in str(cause) or "busy" in str(cause):
-            raise DatabaseBusy(f"{path} is locked by another process; try again") from error
-        if "readonly" in str(cause) or "unable to open" in str(cause):
-            # WAL needs it of readers too: they write to its -shm file.
-            raise DatabaseError(f"{path}: {cause}; this user needs the right to write to it and its folder") from error
-        raise DatabaseError(f"{path}: {cause}") from error
-    except (SqlError, sqlite3.DatabaseError) as error:
-        if type(error).__name__ == "IntegrityError":
-            raise
-        raise DatabaseError(f"{path}: {getattr(error, 'orig', error)}") from error
-    except OSError as error:
-        raise DatabaseError(f"{path}: {error.strerror or error}") from error
-
-
-def prepare(raw: sqlite3.Connection) -> None:
-    """Set up one SQLite connection, and read back what 'durable' rests on. Raises DatabaseError."""
-    raw.isolation_level = None  # we say BEGIN ourselves
-    cursor = raw.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA temp_store=MEMORY")
-    found = {
-        name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "auto_vacuum")
-    }
-    cursor.close()
-    if found != {"journal_mode": "wal", "synchronous": 2, "auto_vacuum": 2}:
-        raise DatabaseError(f"this database can't promise to keep mail: {found}, wanted wal, 2 (FULL), 2 (INCREMENTAL)")
-
-
-def _prepare(raw: sqlite3.Connection, _record: Any) -> None:
-    prepare(raw)
-
-
-def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        database.make()
+        with database.write() as connection:  # one upgrade at a time, in the whole cluster
+            before = _revision(connection)
+            if before is not None and before not in revisions():
+                raise _newer(database.name)
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            after = _revision(connection)
+    finally:
+        database.close()
+    return before, str(after)

@@ -6,7 +6,9 @@
     │   ├── DatabaseMissing     no database there yet: relayctl init makes one
     │   ├── DatabaseOutdated    older than this program: relayctl db upgrade
     │   ├── DatabaseNewer       newer than this program
-    │   └── DatabaseBusy        locked by somebody else for longer than we wait
+    │   ├── DatabaseBusy        locked by somebody else for longer than we wait
+    │   ├── DatabaseFull        its disk is full
+    │   └── DatabaseAway        its server can't be reached, or has ended the connection; it may come back any moment
     ├── Refused                 an operator asked for what can't be done; the text says why
     │   └── NotFound            … because there is no such thing
     ├── LookupFailed            the DNS gave no answer (not: the name doesn't exist); temporary by nature
@@ -53,6 +55,15 @@ class DatabaseNewer(DatabaseError):
 
 class DatabaseBusy(DatabaseError):
     """Somebody else held the database for longer than we wait."""
+
+
+class DatabaseFull(DatabaseError):
+    """The database has no room left."""
+
+
+class DatabaseAway(DatabaseError):
+    """The database's server can't be reached, or has ended the connection; whether a commit that was on its way has
+    come to be isn't known."""
 
 
 class Refused(RelayError):

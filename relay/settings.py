@@ -65,6 +65,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 Listen = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(parse_network)]
 Blocklist = Annotated[str, AfterValidator(_blocklist)]
+POSTGRESQL = r"postgresql(\+psycopg)?://"
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -75,7 +76,8 @@ class Section(BaseModel):
 
 
 class Node(Section):
-    """Who this node is, and where its data lies. ``mx_names`` and ``mx_addresses``: how the DNS names this cluster."""
+    """Who this node is, and where its data lies. ``mx_names`` and ``mx_addresses``: how the DNS names this cluster.
+    ``database_direct``: where ``database`` goes by PgBouncer, the same database without it, for LISTEN."""
 
     name: str = Field(
         default_factory=lambda: socket.gethostname().split(".")[0] or "relay", pattern=r"^[A-Za-z0-9._-]+$"
@@ -84,7 +86,8 @@ class Node(Section):
     postmaster: str = ""
     mx_names: list[str] = []
     mx_addresses: list[str] = []
-    database: str = Field(default="sqlite:///var/relay.db", pattern=r"^sqlite:///.+")
+    database: str = Field(default="sqlite:///var/relay.db", pattern=rf"^(sqlite:///|{POSTGRESQL}).+")
+    database_direct: str = Field(default="", pattern=rf"^({POSTGRESQL}.+)?$")
 
 
 class TlsPair(Section):
@@ -322,7 +325,7 @@ def _check_variables() -> None:
 def _anchored(settings: Settings, where: Path | None) -> Settings:
     """A relative database path is relative to relay.toml, so that relayctl finds it from any folder."""
     path = Path(settings.node.database.removeprefix("sqlite:///"))
-    if where is None or path.is_absolute():
+    if where is None or path.is_absolute() or not settings.node.database.startswith("sqlite:///"):
         return settings
     database = f"sqlite:///{where.resolve().parent / path}"
     return settings.model_copy(update={"node": settings.node.model_copy(update={"database": database})})
@@ -337,8 +340,10 @@ def _explain(error: ValidationError) -> str:
         section = Settings.model_fields.get(place[0])
         kind: Any = section.annotation if section and len(place) > 1 else Settings
         return f"{name} is not a setting; known here: {', '.join(kind.model_fields)}"
-    if fault["type"] == "string_pattern_mismatch" and place == ["node", "database"]:
-        return "[node] database should be sqlite:///path/to/relay.db"
+    if fault["type"] == "string_pattern_mismatch" and place[1:] in (["database"], ["database_direct"]):
+        # Without what it is: there may be a password in it.
+        file = "sqlite:///path/to/relay.db or " if place[1] == "database" else ""
+        return f"{name} should be {file}postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
     if place[0] == "helpdesk" and place[1:2] in (["secret"], ["token"]):
         return f"{name}: {message}"  # it is nobody else's business

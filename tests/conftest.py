@@ -8,6 +8,8 @@ import signal
 import pytest
 import uvloop
 
+from tests.support.postgres import postgres, postgres_url  # noqa: F401  # fixtures for every test
+
 # A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
 # that: without this, a command that a test interrupts would go on for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)

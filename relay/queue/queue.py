@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from relay import events
@@ -73,7 +74,7 @@ class Queue:
             await self._reader.start()
             await self._call(partial(remove_orphans, self._node, self._clock.now() - 86400))
         except (sqlite3.Error, Deferred) as error:
-            raise DatabaseError(f"{self._db.path}: {error.__cause__ or error}") from error
+            raise DatabaseError(f"{self._db.name}: {error.__cause__ or error}") from error
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises DatabaseError when the writer ended by itself: the node must end too."""
@@ -93,7 +94,7 @@ class Queue:
 
     def disk_free(self) -> int:
         """Bytes that the disk has left for mail."""
-        return disk_free(self._db.path, self._store.keep_free)
+        return disk_free(Path(self._db.name), self._store.keep_free)
 
     def check(self) -> None:
         """At MAIL. Raises Deferred: 452 4.3.1 without room, 451 4.3.0 where mail can't be stored soon."""

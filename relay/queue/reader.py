@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from relay.db import Database, prepare
+from relay.db import Database
 from relay.errors import DatabaseError, NotFound
 from relay.queue.content import unpack
 from relay.queue.tables import PLACES
@@ -79,8 +79,7 @@ class Reader:
         return future
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._db.path, check_same_thread=False)
-        prepare(connection)
+        connection: sqlite3.Connection = self._db.raw()
         connection.execute("PRAGMA query_only=ON")
         return connection
 

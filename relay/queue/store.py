@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.clock import Clock
-from relay.db import Database, prepare
+from relay.db import Database
 from relay.queue import sqlite
 from relay.queue.commands import Accept, Call, Record
 from relay.queue.ledger import Deltas
@@ -53,7 +53,7 @@ class SqliteStore:
         self._clock = clock
         self._node = node
         self._sums = sums
-        self._wal = Path(f"{db.path}-wal")
+        self._wal = Path(f"{db.name}-wal")
         self._page_size = 0
         self._connection: sqlite3.Connection
         self.room = 0
@@ -65,8 +65,7 @@ class SqliteStore:
         self._looked_at = float("-inf")
 
     def open(self) -> None:
-        connection = sqlite3.connect(self._db.path, cached_statements=512)
-        prepare(connection)
+        connection = self._db.raw()
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._connection = connection
         (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -159,7 +158,7 @@ class SqliteStore:
 
     def _look_at_the_disk(self) -> int:
         """The room without counting the file's free pages, which takes as long as a short transaction."""
-        self.room = disk_free(self._db.path, self.keep_free) + self._reusable
+        self.room = disk_free(Path(self._db.name), self.keep_free) + self._reusable
         return self.room
 
     def _truncate(self) -> None:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from relay import db as relay_db
+from relay import sqlite
 from relay.appliances import store
 from relay.db import Database, upgrade
 from relay.errors import DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
@@ -103,7 +104,7 @@ def test_reading_what_is_damaged_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_a_lock_that_lasts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process in the middle of a write makes us wait, then say so."""
-    monkeypatch.setattr(relay_db, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
     database = make_database(tmp_path)
     other = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

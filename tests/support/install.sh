@@ -18,6 +18,7 @@ for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:sl
     haproxy:haproxy postgrey:postgrey openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
+[ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 [ -x /usr/share/request-tracker5/libexec/rt-server ] || missing="$missing request-tracker5 rt5-db-sqlite rt5-standalone"
 guests=
 for part in usr/sbin/exim4:exim4-daemon-light usr/sbin/smtpd:opensmtpd; do

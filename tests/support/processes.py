@@ -26,16 +26,17 @@ STOP_WITHIN = 20.0
 def need(program: str, package: str) -> str:
     """The path of ``program``. Without it a test is skipped, saying what to install; in CI (CI=true) it fails."""
     path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-    return path or _cannot(f"needs {program}, of Debian's package {package} (tests/support/install.sh)")
+    return path or cannot(f"needs {program}, of Debian's package {package} (tests/support/install.sh)")
 
 
 def need_root() -> None:
     """Skips the test (in CI: fails it) unless it runs as root."""
     if os.geteuid() != 0:
-        _cannot("needs root: network namespaces, mounts, port 25 and Postfix's own users")
+        cannot("needs root: network namespaces, mounts, port 25 and Postfix's own users")
 
 
-def _cannot(reason: str) -> NoReturn:
+def cannot(reason: str) -> NoReturn:
+    """Skips the test, or fails it in CI (CI=true)."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

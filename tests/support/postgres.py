@@ -1,0 +1,198 @@
+"""PostgreSQL, of Debian: a private server in a folder of its own, as durable as a real one (fsync is on).
+
+    postgres.fresh()                       the URL of an empty database of this program's version
+    postgres.empty()                       … without any tables
+    postgres.restart("immediate")          as if the machine had lost power, and come back
+    postgres.stop(); postgres.start()
+    with postgres.frozen(): ...            it answers nothing, and closes nothing
+
+One server for all tests of a process (the fixture ``postgres``), which they may not stop; ``server`` makes another.
+Its databases sort text as English does and not by code point, as most servers do: who relies on an order says which.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from relay.db import upgrade
+from tests.support.processes import cannot, free_port, running, tail
+from tests.support.waiting import wait_until
+
+USER = "relay"
+PASSWORD = "correct horse"
+TEMPLATE = "template_relay"
+ACCESS = """
+local   all  all                     trust
+host    all  locked   127.0.0.1/32   scram-sha-256
+host    all  all      127.0.0.1/32   trust
+host    replication all 127.0.0.1/32 trust
+"""
+
+
+class PostgresCluster:
+    """Made by :func:`server`. ``settings``: of postgresql.conf."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.log = folder / "postgres.log"
+        self._programs = _programs()
+        self._numbers = count(1)
+        self._process = ExitStack()
+        self._settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(folder),
+            "max_connections": "200",
+            **settings,
+        }
+
+    def url(self, database: str, user: str = USER) -> str:
+        return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}"
+
+    def fresh(self) -> str:
+        """The URL of a new database with this program's tables."""
+        if not self._has(TEMPLATE):
+            self._create(TEMPLATE, "template0")
+            upgrade(self.url(TEMPLATE))
+        return self.url(self._create(f"relay{next(self._numbers)}", TEMPLATE))
+
+    def empty(self) -> str:
+        """The URL of a new database without tables."""
+        return self.url(self._create(f"relay{next(self._numbers)}", "template0"))
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever still uses it."""
+        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """As the server's own administrator, outside of any transaction."""
+        with psycopg.connect(self._admin(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def make(self) -> None:
+        """The server's folder, with a user for the relay and one who needs a password."""
+        self.run("initdb", "-D", self.data, "-U", "admin", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
+        (self.data / "pg_hba.conf").write_text(ACCESS)
+        self.start()
+        self.execute(f"CREATE ROLE {USER} LOGIN")
+        self.execute(f"CREATE ROLE locked LOGIN PASSWORD '{PASSWORD}'")
+
+    def start(self) -> None:
+        argv = [self._programs / "postgres", "-D", self.data]
+        argv += [f"--{name}={value}" for name, value in self._settings.items()]
+        process = self._process.enter_context(running([*_as_somebody(), *argv], self.log))
+        wait_until(lambda: self._answers() or process.poll() is not None, timeout=60)
+        assert process.poll() is None, f"postgres ended:\n{tail(self.log)}"
+
+    def stop(self, mode: str = "fast") -> None:
+        """``immediate``: without writing anything more, as in a crash."""
+        if (self.data / "postmaster.pid").exists():
+            self.run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w")
+        self._process.close()
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of the server stands still."""
+        main = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        processes = [main, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """One of PostgreSQL's programs, as the user who owns the server."""
+        argv = [*_as_somebody(), self._programs / program, *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+    def _create(self, name: str, template: str) -> str:
+        order = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if template == "template0" else ""
+        self.execute(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE {template} {order}")
+        return name
+
+    def _has(self, name: str) -> bool:
+        return (name,) in self.execute("SELECT datname FROM pg_database")
+
+    def _admin(self, database: str) -> str:
+        return f"host={self.folder} port={self.port} user=admin dbname={database} connect_timeout=2"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._admin("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _programs() -> Path:
+    """The folder of the newest server's programs, which Debian keeps off PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else cannot("needs PostgreSQL, of Debian's postgresql (tests/support/install.sh)")
+
+
+def _as_somebody() -> list[str]:
+    """What makes a command run as a user who isn't root, which the server refuses to be."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={_somebody()}", f"--regid={_somebody()}", "--clear-groups"]
+
+
+def _somebody() -> int:
+    return pwd.getpwnam("nobody").pw_uid
+
+
+@contextmanager
+def server(**settings: str) -> Iterator[PostgresCluster]:
+    """One that runs; gone, with its folder, when the block is left."""
+    # Not below pytest's folder, which another user may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
+    if os.geteuid() == 0:
+        os.chown(folder, _somebody(), -1)
+    cluster = None
+    try:
+        cluster = PostgresCluster(folder, settings)
+        cluster.make()
+        yield cluster
+    finally:
+        if cluster is not None:
+            cluster.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """A server for all tests of this process."""
+    with server() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
+    """A database of the test's own, with this program's tables."""
+    url = postgres.fresh()
+    yield url
+    postgres.drop(url)
