@@ -8,7 +8,10 @@ import signal
 import pytest
 import uvloop
 
-from tests.support.postgres import postgres, postgres_url  # noqa: F401  # fixtures for every test
+from tests.support.database import engine
+from tests.support.postgres import postgres, postgres_url
+
+__all__ = ["engine", "postgres", "postgres_url"]  # fixtures that any test may ask for
 
 # A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
 # that: without this, a command that a test interrupts would go on for ever.

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 from relay.db import metadata
 
@@ -37,7 +49,7 @@ domains = Table(
     Column("recipients", String, nullable=False),
     Column("when_up", String, nullable=False),
     Column("lifetime", Integer, nullable=False),
-    Column("quota", Integer, nullable=False),
+    Column("quota", BigInteger, nullable=False),
     Column("quota_messages", Integer, nullable=False, server_default="0"),
     Column("until", String),
     Column("created_at", Float, nullable=False),
@@ -53,7 +65,7 @@ health = Table(
     Column("state", String, nullable=False),
     Column("reason", String, nullable=False),
     Column("since", Float, nullable=False),
-    Column("offered_size", Integer),
+    Column("offered_size", BigInteger),
     Column("offered_smtputf8", Boolean),
     Column("offered_8bitmime", Boolean),
     Column("version", Integer, nullable=False, server_default="0"),

@@ -1,6 +1,6 @@
 """Tables of tickets, their history and what is still to be told to the helpdesk. Times are POSIX seconds.
 
-The history is only ever appended to: on SQLite triggers refuse to change or delete a line (migration 0003).
+The history is only ever appended to: triggers refuse to change or delete a line (migration 0003).
 """
 
 from __future__ import annotations

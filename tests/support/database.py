@@ -1,4 +1,8 @@
-"""A real, migrated database in a folder of the test's own, and a Gold domain in it."""
+"""A real, migrated database in a folder of the test's own, and a Gold domain in it.
+
+Tests of what is mostly SQL run on both engines: ``pytestmark = pytest.mark.usefixtures("engine")``. The others have
+SQLite.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,29 @@ import pytest
 from relay.appliances import store
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database, upgrade
+from tests.support.postgres import PostgresCluster
+
+_servers: list[PostgresCluster] = []
+"""Where databases are made at present; none: in files."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test runs on each engine."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    _servers.append(cluster)
+    yield request.param
+    _servers.clear()
+    cluster.drop_all()
 
 
 def make_database(folder: Path) -> Database:
-    """An empty database of this program's version; the caller closes it."""
+    """An empty database of this program's version, on the engine of the test; the caller closes it."""
+    if _servers:
+        return Database(_servers[0].fresh())
     url = f"sqlite:///{folder / 'relay.db'}"
     upgrade(url)
     return Database(url)

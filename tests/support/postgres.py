@@ -51,6 +51,7 @@ class PostgresCluster:
         self.log = folder / "postgres.log"
         self._programs = _programs()
         self._numbers = count(1)
+        self._made: list[str] = []
         self._process = ExitStack()
         self._settings = {
             "port": str(self.port),
@@ -68,15 +69,17 @@ class PostgresCluster:
         if not self._has(TEMPLATE):
             self._create(TEMPLATE, "template0")
             upgrade(self.url(TEMPLATE))
-        return self.url(self._create(f"relay{next(self._numbers)}", TEMPLATE))
+        return self.url(self._create(self._name(), TEMPLATE))
 
     def empty(self) -> str:
         """The URL of a new database without tables."""
-        return self.url(self._create(f"relay{next(self._numbers)}", "template0"))
+        return self.url(self._create(self._name(), "template0"))
 
-    def drop(self, url: str) -> None:
-        """Remove a database, whoever still uses it."""
-        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+    def drop_all(self) -> None:
+        """Remove the databases that were made, whoever still uses them."""
+        for name in self._made:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self._made.clear()
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """As the server's own administrator, outside of any transaction."""
@@ -128,6 +131,10 @@ class PostgresCluster:
         argv = [*_as_somebody(), self._programs / program, *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+    def _name(self) -> str:
+        self._made.append(f"relay{next(self._numbers)}")
+        return self._made[-1]
 
     def _create(self, name: str, template: str) -> str:
         order = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if template == "template0" else ""
@@ -193,6 +200,5 @@ def postgres() -> Iterator[PostgresCluster]:
 @pytest.fixture
 def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
     """A database of the test's own, with this program's tables."""
-    url = postgres.fresh()
-    yield url
-    postgres.drop(url)
+    yield postgres.fresh()
+    postgres.drop_all()

@@ -8,6 +8,8 @@ from alembic import op
 revision = "0001_appliances"
 down_revision = None
 
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -33,7 +35,7 @@ def upgrade() -> None:
         sa.Column("recipients", sa.String, nullable=False),
         sa.Column("when_up", sa.String, nullable=False),
         sa.Column("lifetime", sa.Integer, nullable=False),
-        sa.Column("quota", sa.Integer, nullable=False),
+        sa.Column("quota", Number, nullable=False),
         sa.Column("until", sa.String),
         sa.Column("created_at", sa.Float, nullable=False),
     )
@@ -43,7 +45,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String, nullable=False),
         sa.Column("reason", sa.String, nullable=False),
         sa.Column("since", sa.Float, nullable=False),
-        sa.Column("offered_size", sa.Integer),
+        sa.Column("offered_size", Number),
         sa.Column("offered_smtputf8", sa.Boolean),
         sa.Column("offered_8bitmime", sa.Boolean),
     )

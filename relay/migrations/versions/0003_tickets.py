@@ -56,12 +56,22 @@ def upgrade() -> None:
         sa.Column("visible", sa.Boolean, nullable=False),
         sa.Column("data", sa.JSON, nullable=False),
     )
+    refusal = "the history of a ticket is only appended to"
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER ticket_events_no_{verb.lower()} BEFORE {verb} ON ticket_events "
-                "BEGIN SELECT RAISE(ABORT, 'the history of a ticket is only appended to'); END"
+                f"BEGIN SELECT RAISE(ABORT, '{refusal}'); END"
             )
+    else:
+        op.execute(
+            "CREATE FUNCTION ticket_events_stand() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN RAISE EXCEPTION '{refusal}' USING ERRCODE = 'restrict_violation'; END$$"
+        )
+        op.execute(
+            "CREATE TRIGGER ticket_events_stand BEFORE UPDATE OR DELETE ON ticket_events "
+            "FOR EACH ROW EXECUTE FUNCTION ticket_events_stand()"
+        )
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer, primary_key=True),

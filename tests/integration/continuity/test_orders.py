@@ -14,6 +14,8 @@ from relay.continuity.store import list_history
 from relay.errors import NotFound, Refused
 from tests.support.database import make_database
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:

@@ -22,6 +22,8 @@ from relay.recipients.lists import Change
 from relay.recipients.tables import recipients_list
 from tests.support.database import add_domain
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 KILLED = """
 import os, sys, time
 from relay.appliances import store

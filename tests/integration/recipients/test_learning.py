@@ -17,6 +17,8 @@ from tests.support.node import running
 from tests.support.primary import HANG, ScriptedPrimary
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TAKEN, NO, LATER = "250 2.1.5", "550 5.1.1", "450 4.1.1"
 
 

@@ -12,6 +12,8 @@ from relay.tickets.states import RELAY, Condition, Priority, Status
 from relay.tickets.tables import tickets
 from tests.integration.tickets.conftest import START, Desk
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 MINUTE, HOUR = 60.0, 3600.0
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Container, Mapping
 from contextlib import suppress
 
+import pytest
+
 from relay import events
 from relay.hours import Calendar
 from relay.tickets import operators
@@ -16,6 +18,8 @@ from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from tests.integration.tickets.conftest import Desk
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 ALWAYS = Terms(Calendar.parse("always", "UTC", ""))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
+
 from relay.hours import Calendar
 from relay.tickets import operators, reading
 from relay.tickets.plan import Terms
@@ -12,6 +14,8 @@ from relay.tickets.states import Priority
 from relay.tickets.warnings import Warnings, record_warnings, warnings_due
 from tests.integration.tickets.conftest import START, Desk
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 MINUTE, HOUR = 60.0, 3600.0

@@ -17,6 +17,8 @@ from relay.errors import NotFound, Refused
 from relay.values import parse_duration
 from tests.support.database import make_database
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:

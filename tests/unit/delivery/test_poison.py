@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from relay.delivery import poison
 from relay.delivery.poison import SLOTS, InFlight
 from tests.support.database import make_database
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def test_what_was_in_flight_is_found_by_the_next_process(tmp_path: Path) -> None:

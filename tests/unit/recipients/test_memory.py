@@ -16,6 +16,8 @@ from relay.recipients.memory import MOST, Memory
 from relay.recipients.remembered import Key
 from tests.support.database import add_domain
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 YES, NO = Answer.ACCEPTED, Answer.REJECTED
 NOW = 1_000_000_000.0
 

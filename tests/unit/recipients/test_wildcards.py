@@ -14,6 +14,8 @@ from relay.recipients.wildcards import Wildcards
 from tests.support.clock import StagedClock
 from tests.support.database import add_domain
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.fixture
 def domain(db: Database) -> Domain:
