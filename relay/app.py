@@ -78,7 +78,9 @@ class App:
         self.ready = asyncio.Event()
         """Set once the node takes mail."""
         self.resolver = Resolver(settings.dns)
-        self.db = Database(settings.node.database, direct=settings.node.database_direct)
+        node = settings.node
+        self.db = Database(node.database, direct=node.database_direct, folder=Path(node.folder))
+        self.db.told = events.database
         self.directory = Directory(self.db)
         self.pulse = Pulse()
         self.evidence = Evidence()

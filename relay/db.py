@@ -22,7 +22,7 @@ from sqlalchemy import Connection, MetaData, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from relay.errors import DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
+from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
 from relay.sqlite import BUSY_TIMEOUT, PREFIX, SqliteFile
 
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ class FairLock:
 class Database:
     """A database that is there and of this program's version (``check=False``: whatever is there).
 
-    ``direct``: another URL of the same database, that goes by no pooler. Raises DatabaseMissing, DatabaseOutdated,
+    ``direct``: another URL of the same database, that goes by no pooler. ``folder``: for what a node keeps on its own
+    machine where the database is on a server. Raises DatabaseMissing, DatabaseOutdated,
     DatabaseNewer, DatabaseAway or DatabaseError when made.
     """
 
-    def __init__(self, url: str, *, direct: str = "", check: bool = True) -> None:
+    def __init__(self, url: str, *, direct: str = "", folder: Path = Path("var"), check: bool = True) -> None:
         self.url = url
         self._place = place(url, direct)
         self.dialect = self._place.dialect
@@ -82,6 +83,7 @@ class Database:
         """Of the file; None on PostgreSQL."""
         self.name = self._place.name
         """For people; without a password."""
+        self._folder = folder
         with self._plain_words():
             if check:
                 self._place.look()
@@ -95,6 +97,10 @@ class Database:
         )
         event.listen(self.engine, "begin", self._begin)
         event.listen(self.engine, "handle_error", self._notice)
+        self.away = ""
+        """Why the server couldn't be reached when it was last needed; empty: it could."""
+        self.told: Callable[[str], None] = lambda why: None
+        """Is told whenever that begins (why) and ends (empty)."""
         self.write_lock = FairLock()
         """Held by whoever writes in this process: a fair turn instead of the database's polling."""
         self._readers = ThreadPoolExecutor(READERS, "db-read")
@@ -129,9 +135,23 @@ class Database:
         with self._plain_words():
             return self._place.listener()
 
+    def own_file(self, name: str) -> Path:
+        """Where a node has a file of its own on this machine."""
+        return self._folder / name if self.path is None else Path(f"{self.path}.{name}")
+
     def words(self, error: BaseException) -> DatabaseError:
         """What an error of the driver, or of SQLAlchemy, is for a person."""
-        return self._place.words(getattr(error, "orig", None) or error)
+        return self._noted(self._place.words(getattr(error, "orig", None) or error))
+
+    def _noted(self, error: DatabaseError) -> DatabaseError:
+        if isinstance(error, DatabaseAway):
+            self._note(str(error))
+        return error
+
+    def _note(self, away: str) -> None:
+        before, self.away = self.away, away
+        if bool(before) != bool(away):
+            self.told(away)
 
     def make(self) -> None:
         """Make the place for the tables, as far as that is ours to make. Raises DatabaseError."""
@@ -147,6 +167,7 @@ class Database:
         with self._plain_words(), self._begun() as connection:
             yield connection
             connection.commit()
+            self._note("")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -154,6 +175,7 @@ class Database:
         with self.write_lock, self._plain_words(), self._begun(writes=True) as connection:
             yield connection
             connection.commit()
+            self._note("")
 
     @contextmanager
     def write_beside(self) -> Iterator[Connection]:
@@ -166,6 +188,7 @@ class Database:
         with self._plain_words(), self._begun(writes=True, beside=True) as connection:
             yield connection
             connection.commit()
+            self._note("")
 
     def _begun(self, **how: bool) -> Connection:
         """A connection in a transaction, rolled back where nobody commits it.
@@ -200,6 +223,8 @@ class Database:
             yield
         except IntegrityError:
             raise
+        except DatabaseAway as error:
+            raise self._noted(error) from error.__cause__
         except (DBAPIError, *self._place.errors) as error:
             raise self.words(error) from error
         except PoolTimeout as error:

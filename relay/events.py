@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from relay.errors import RelayError
+from relay.errors import DatabaseAway, RelayError
 from relay.mail import Reply
 
 FEW_DOMAINS = 5
@@ -35,6 +35,8 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 _faults = _counter("faults_total", "Unexpected errors, by where they happened", "where")
 _loop_delays = _counter("loop_delays_total", "Times the event loop was held for over 250 ms")
+_database = _gauge("database_reachable", "1 while the database can be reached, 0 while it can't")
+_database.set(1)
 _disk_free = _gauge("disk_free_bytes", "Room left for mail")
 _log_failures = _counter("log_failures_total", "Times that the log could not be written")
 _drift = _gauge("clock_drift_seconds", "Wall clock minus the node's own time")
@@ -64,11 +66,23 @@ def reload_refused(reason: str) -> None:
 def fault(where: str, error: BaseException) -> None:
     """Something unexpected, survived; ``where`` is one of a few fixed words (it is a label).
 
-    What has words of its own (RelayError) needs no traceback.
+    What has words of its own (RelayError) needs no traceback. A database that is away is said once, by
+    :func:`database`, and not by each part that needs it, again and again.
     """
+    if isinstance(error, DatabaseAway):
+        return
     _faults.labels(where).inc()
     where_from = None if isinstance(error, RelayError) else error
     _log.error("fault", where=where, error=f"{type(error).__name__}: {error}", exc_info=where_from)
+
+
+def database(why: str) -> None:
+    """The database can't be reached any more, and ``why``; or, where that is empty, it can again."""
+    _database.set(not why)
+    if why:
+        _log.error("database away: mail is put off (451) until it is back", why=why)
+    else:
+        _log.warning("database back")
 
 
 def log_lost() -> None:

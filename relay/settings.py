@@ -65,7 +65,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 Listen = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(parse_network)]
 Blocklist = Annotated[str, AfterValidator(_blocklist)]
-POSTGRESQL = r"postgresql(\+psycopg)?://"
+SQLITE, POSTGRESQL = "sqlite:///", r"postgresql(\+psycopg)?://"
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -77,7 +77,8 @@ class Section(BaseModel):
 
 class Node(Section):
     """Who this node is, and where its data lies. ``mx_names`` and ``mx_addresses``: how the DNS names this cluster.
-    ``database_direct``: where ``database`` goes by PgBouncer, the same database without it, for LISTEN."""
+    ``database_direct``: where ``database`` goes by PgBouncer, the same database without it, for LISTEN. ``folder``:
+    what a node on PostgreSQL keeps on its own machine, a few KiB; with SQLite that is beside the database."""
 
     name: str = Field(
         default_factory=lambda: socket.gethostname().split(".")[0] or "relay", pattern=r"^[A-Za-z0-9._-]+$"
@@ -86,8 +87,9 @@ class Node(Section):
     postmaster: str = ""
     mx_names: list[str] = []
     mx_addresses: list[str] = []
-    database: str = Field(default="sqlite:///var/relay.db", pattern=rf"^(sqlite:///|{POSTGRESQL}).+")
+    database: str = Field(default="sqlite:///var/relay.db", pattern=rf"^({SQLITE}|{POSTGRESQL}).+")
     database_direct: str = Field(default="", pattern=rf"^({POSTGRESQL}.+)?$")
+    folder: str = Field(default="var", min_length=1)
 
 
 class TlsPair(Section):
@@ -323,12 +325,14 @@ def _check_variables() -> None:
 
 
 def _anchored(settings: Settings, where: Path | None) -> Settings:
-    """A relative database path is relative to relay.toml, so that relayctl finds it from any folder."""
-    path = Path(settings.node.database.removeprefix("sqlite:///"))
-    if where is None or path.is_absolute() or not settings.node.database.startswith("sqlite:///"):
+    """Relative paths of [node] are relative to relay.toml, so that relayctl finds them from any folder."""
+    if where is None:
         return settings
-    database = f"sqlite:///{where.resolve().parent / path}"
-    return settings.model_copy(update={"node": settings.node.model_copy(update={"database": database})})
+    home, node = where.resolve().parent, settings.node
+    found = {"folder": str(home / node.folder)}
+    if node.database.startswith(SQLITE):
+        found["database"] = f"{SQLITE}{home / node.database.removeprefix(SQLITE)}"
+    return settings.model_copy(update={"node": node.model_copy(update=found)})
 
 
 def _explain(error: ValidationError) -> str:

@@ -3,8 +3,9 @@
 The lease is the node's: one row with a counter that it raises. A node is dead when another has watched that counter
 stand still for ``Timing.dead_after`` seconds of its own monotonic clock; wall times are never compared. The watching
 and the claiming are one transaction, so that a node that has just revived isn't robbed, and no two nodes ever own one
-appliance. A node claims whatever has no living owner; spreading appliances evenly isn't tried. Functions work inside
-the caller's transaction.
+appliance. Where transactions run side by side (PostgreSQL, READ COMMITTED) whoever claims has locked the rows of all
+nodes first, in the order of their names: nobody's counter moves meanwhile. A node claims whatever has no living owner;
+spreading appliances evenly isn't tried. Functions work inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class Observer:
             for name, counter in counters.items()
         }
         return {name for name, (_, since) in self._since.items() if at - since >= self.timing.dead_after}
+
+
+def take_turn(connection: Connection) -> None:
+    """Let no other node renew or claim until the transaction ends. On SQLite nobody does anyway."""
+    connection.execute(select(nodes.c.name).order_by(nodes.c.name).with_for_update())
 
 
 def register(connection: Connection, name: str, instance: str, now: float, **about: Any) -> None:
@@ -133,6 +139,10 @@ def release(connection: Connection, name: str, instance: str, now: float) -> Non
 
 
 def holds(connection: Connection, name: str, appliance_id: int, epoch: int | None) -> bool:
-    """The fence: inside the transaction that decides something, whether the decider still owns the appliance."""
-    row = connection.execute(select(owners.c.node, owners.c.epoch).where(owners.c.appliance_id == appliance_id)).first()
+    """The fence: inside the transaction that decides something, whether the decider still owns the appliance.
+
+    It stays so until that ends: who would take the appliance waits for the row.
+    """
+    found = select(owners.c.node, owners.c.epoch).where(owners.c.appliance_id == appliance_id)
+    row = connection.execute(found.with_for_update(read=True)).first()
     return row is not None and row.node == name and row.epoch == epoch

@@ -1,6 +1,6 @@
 """This node in its cluster: its name, its lease, what it owns, and whether its clock can be trusted yet.
 
-Promises: a name runs once at a time on a database (a file lock beside it); ``owns`` is answered from memory and is
+Promises: a name runs once at a time on a database (relay.cluster.name); ``owns`` is answered from memory and is
 False as soon as the last successful renewal is too old, whatever has hung in between; two live nodes never own one
 appliance. The lease is renewed in a thread and on a connection of its own, so that neither a busy loop nor a long
 queue of writes kills it. A node that can't renew begins nothing and goes on trying; it ends only when its name has
@@ -10,13 +10,11 @@ been taken over.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -25,11 +23,10 @@ from relay import events, settings
 from relay.appliances.directory import Directory
 from relay.appliances.facts import raise_version
 from relay.clock import DRIFT_LIMIT, Clock
-from relay.cluster import lease
+from relay.cluster import lease, name
 from relay.cluster.lease import LeaseLost, Observer, Timing
 from relay.cluster.tables import nodes
 from relay.db import Database
-from relay.errors import StartFailed
 
 SETTLE = 3600.0
 """Seconds for which a node that doubts its clock puts off what can't be undone."""
@@ -111,8 +108,9 @@ class Node:
     async def start(self) -> None:
         """Take the name and the first lease. Raises StartFailed where the name runs already, DatabaseError."""
         self._loop = asyncio.get_running_loop()
-        self._lock = _lock(Path(f"{self._db.path}.{self.name}.lock"), self.name)
+        self._lock, before = name.lock(self._db.own_file(f"{self.name}.lock"), self.name, self._instance)
         try:
+            await name.make_sure(self._db, self.name, before, self._timing.renew)
             self._about["settles_at"] = await self._db.run(self._settles_at, self._clock.now())
             await self._db.change(self._register)
             await self._loop.run_in_executor(None, self._renew)
@@ -132,7 +130,12 @@ class Node:
                 self._changed.clear()
                 if self._failure is not None:
                     raise self._failure
-                await self._directory.refresh()
+                try:
+                    await self._directory.refresh()
+                except Exception as error:  # the database is busy or away: again, soon
+                    events.fault("lease", error)
+                    await asyncio.sleep(RETRY)
+                    self._changed.set()
         finally:
             claims.cancel()
 
@@ -146,6 +149,7 @@ class Node:
         try:
             if self._thread.ident is not None:
                 await self._loop.run_in_executor(None, self._thread.join)
+            self._lease = _Lease()
             await self._db.change(lease.release, self.name, self._instance, self._clock.now())
         finally:
             self._unlock()
@@ -195,13 +199,14 @@ class Node:
     def _renew(self) -> None:
         began = self._clock.monotonic()
         before = self._lease.owned
-        with self._db.write() as connection:
+        with self._db.write_beside() as connection:  # it mustn't wait for what others write
+            lease.take_turn(connection)
             about = {**self._about, "drift": self._clock.drift()}
             if not lease.renew(connection, self.name, self._instance, self._clock.now(), **about):
                 self._register(connection)
             owned = lease.claim(connection, self.name, self._observer, began)
             lost = lease.owned_by_others(connection, self.name, before.keys() - owned.keys())
-            if owned and self._lease.valid_until <= began:
+            if owned and self._lease.valid_until <= self._clock.monotonic():
                 raise_version(connection)  # those who found that we own nothing look again
         self._lease = _Lease(owned, began + self._timing.dead_after - self._timing.margin)
         if self._failing:
@@ -232,20 +237,3 @@ def settles_at(now: float, last_heartbeat: float | None, before: float | None) -
     if last_heartbeat is not None and not -DRIFT_LIMIT <= now - last_heartbeat <= AHEAD_LIMIT:
         return now + SETTLE
     return before if before is not None and now < before <= now + SETTLE else None
-
-
-def _lock(path: Path, name: str) -> int:
-    """Hold the file for as long as this process lives. Raises StartFailed where another process does."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartFailed(f"can't make {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pid = os.read(handle, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(handle)
-        raise StartFailed(f"node {name} is already running (pid {pid})") from None
-    os.truncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
-    return handle

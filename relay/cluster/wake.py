@@ -1,9 +1,8 @@
 """Waking those who work for an appliance: mail was accepted, an operator released some, another process changed it.
 
-Inside the process that is immediate. For other processes on the same SQLite file a thread looks every quarter of a
-second whether anybody has committed (PRAGMA data_version, a few microseconds), and only then at what is new: facts,
-for which the directory is refreshed, and marks (relay.appliances.wakes). A look that fails is tried again; nothing
-rests on a wake but speed.
+Inside the process that is immediate. For other processes on the same database a thread waits until somebody has
+committed (relay.cluster.commits), and only then looks at what is new: facts, for which the directory is refreshed, and
+marks (relay.appliances.wakes). A look that fails is tried again; nothing rests on a wake but speed.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
-
-from sqlalchemy import Connection
 
 from relay import events
 from relay.appliances import facts, wakes
 from relay.appliances.directory import Directory
+from relay.cluster.commits import Commits, commits
 from relay.db import Database
 
 LOOK_EVERY = 0.25
@@ -85,33 +82,29 @@ class Wake:
             await asyncio.sleep(LOOK_EVERY)  # a flood of mail for one appliance is one mark each time
 
     def _look(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
-        seen, version, number = None, None, 0  # old marks wake too: once more than needed is no harm
-        connection: Connection | None = None
-        while not stop.wait(LOOK_EVERY):
+        version, number = None, 0  # old marks wake too: once more than needed is no harm
+        source: Commits | None = None
+        while not stop.is_set():
             try:
-                if connection is None:
-                    connection = self._db.engine.connect()
-                # Asked of the driver itself: it needs no transaction, and so costs next to nothing when all is quiet.
-                driver: Any = connection.connection.driver_connection
-                now_seen = driver.execute("PRAGMA data_version").fetchone()
-                if now_seen == seen:
+                source = source or commits(self._db)
+                if not source.heard():
                     continue
-                with connection.begin():
+                with self._db.read() as connection:
                     now_version = facts.version(connection)
-                    now_number, marked = wakes.since(connection, number)
+                    number, marked = wakes.since(connection, number)
                 if version != now_version:
                     loop.call_soon_threadsafe(self._news.set)
                 if marked:
                     loop.call_soon_threadsafe(self._wake, marked)
-                seen, version, number = now_seen, now_version, now_number
+                version = now_version
             except Exception as error:
                 events.fault("wake", error)
-                if connection is not None:
-                    connection.invalidate()
-                    connection.close()
-                    connection = None
-        if connection is not None:
-            connection.close()
+                if source is not None:
+                    source.close()
+                    source = None
+                stop.wait(LOOK_EVERY)
+        if source is not None:
+            source.close()
 
     def _wake(self, appliance_ids: set[int]) -> None:
         for appliance_id in appliance_ids:

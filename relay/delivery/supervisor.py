@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, Protocol
+
+from sqlalchemy import Connection
 
 from relay import events, settings
 from relay.appliances.directory import Directory
@@ -75,7 +76,7 @@ class Delivery:
         self._clock = clock
         self._wake = wake
         self._endpoints = endpoints
-        self._in_flight = InFlight(Path(f"{db.path}.{settings.node.name}.inflight"))
+        self._in_flight = InFlight(db.own_file(f"{settings.node.name}.inflight"))
         known = Flaws(clock), Appointments()
         self._means = Means(settings, db, queue, evidence, clock, owns, self._in_flight, {}, Memory(), heard, *known)
         self._reporting = Reporting(self._means, directory, endpoints, pulse, settling=settling)
@@ -270,5 +271,15 @@ class Delivery:
         left_over, now = self._in_flight.left_over, self._clock.now()
         if left_over:
             events.died_sending(len(left_over))
-            await self._means.db.change(poison.book, left_over, now)
-        self._means.breakdowns.update(await self._means.db.change(poison.load, now))
+        while True:
+            try:
+                self._means.breakdowns.update(await self._means.db.change(_book_and_load, left_over, now))
+                return
+            except Exception as error:  # the database is busy or away: nothing is sent before this is known
+                events.fault("delivery", error)
+                await asyncio.sleep(PAUSE)
+
+
+def _book_and_load(connection: Connection, left_over: frozenset[int], now: float) -> dict[int, int]:
+    poison.book(connection, left_over, now)
+    return poison.load(connection, now)

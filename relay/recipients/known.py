@@ -6,10 +6,12 @@ a list that must exist is empty, nothing is known; and what isn't known is never
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from relay import events
 from relay.appliances.directory import Directory
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.db import Database
@@ -48,6 +50,8 @@ class Known:
         return Verdict.UNKNOWN
 
 
+RETRY = 1.0
+"""Seconds after a look that failed."""
 NOTHING = Known(0, Compact(()), catch_all=False)
 
 
@@ -81,7 +85,12 @@ class Recipients:
         """Keep up with changes, until cancelled."""
         while True:
             seen = self._directory.snapshot.version
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception as error:  # the database is busy or away: what is known serves until it answers
+                events.fault("recipients", error)
+                await asyncio.sleep(RETRY)
+                continue
             if self._directory.snapshot.version == seen:
                 await self._directory.changed()
 

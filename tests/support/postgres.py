@@ -33,6 +33,7 @@ from tests.support.waiting import wait_until
 USER = "relay"
 PASSWORD = "correct horse"
 TEMPLATE = "template_relay"
+PLENTY = 4 * 1024**3
 ACCESS = """
 local   all  all                     trust
 host    all  locked   127.0.0.1/32   scram-sha-256
@@ -69,7 +70,9 @@ class PostgresCluster:
         if not self._has(TEMPLATE):
             self._create(TEMPLATE, "template0")
             upgrade(self.url(TEMPLATE))
-        return self.url(self._create(self._name(), TEMPLATE))
+        name = self._create(self._name(), TEMPLATE)
+        self.execute("UPDATE cluster_secret SET secret = sha256(gen_random_uuid()::text::bytea)", name)
+        return self.url(name)
 
     def empty(self) -> str:
         """The URL of a new database without tables."""
@@ -175,8 +178,10 @@ def _somebody() -> int:
 @contextmanager
 def server(**settings: str) -> Iterator[PostgresCluster]:
     """One that runs; gone, with its folder, when the block is left."""
-    # Not below pytest's folder, which another user may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
+    # Not below pytest's folder, which another user may not enter; in memory, where there is plenty: many at a time sync.
+    memory = Path("/dev/shm")
+    plenty = memory.is_dir() and shutil.disk_usage(memory).free > PLENTY
+    folder = Path(tempfile.mkdtemp(prefix="relay-postgres-", dir=memory if plenty else None))
     if os.geteuid() == 0:
         os.chown(folder, _somebody(), -1)
     cluster = None

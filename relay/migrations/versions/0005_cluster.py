@@ -43,4 +43,19 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("secret", sa.LargeBinary, nullable=False),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        _tell_of_commits()
     op.bulk_insert(cluster_secret, [{"id": 1, "secret": secrets.token_bytes(32)}])
+
+
+def _tell_of_commits() -> None:
+    """Whoever changes what nodes look at tells them, with the commit (SQLite is asked instead)."""
+    op.execute(
+        "CREATE FUNCTION tell_nodes() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM pg_notify('relay', ''); RETURN NULL; END$$"
+    )
+    for table in ("facts_version", "wakes"):
+        op.execute(
+            f"CREATE TRIGGER tell_nodes AFTER INSERT OR UPDATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION tell_nodes()"
+        )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from relay.appliances import store
 from relay.appliances.directory import Directory
@@ -15,14 +20,20 @@ from relay.cluster.wake import Wake
 from relay.db import Database
 from relay.settings import Node as Settings
 
+MACHINE = Path(tempfile.gettempdir()) / f"relay-nodes-{os.getpid()}"
+"""What the nodes of this process keep on their machine; ``folder``: those of another one."""
+atexit.register(shutil.rmtree, MACHINE, ignore_errors=True)
+
 QUICK = Timing(renew=0.2, dead_after=2.0, margin=0.6)
 
 
 class Running:
     """A node with its directory and its wakes, running."""
 
-    def __init__(self, url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK) -> None:
-        self.db = Database(url)
+    def __init__(
+        self, url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK, folder: Path | None = None
+    ) -> None:
+        self.db = Database(url, folder=folder or MACHINE)
         self.directory = Directory(self.db)
         settings = Settings(name=name, hostname=f"{name}.test")
         self.node = Node(self.db, clock or Clock(), settings, ["127.0.0.1:25"], "1.0", self.directory, timing=timing)
@@ -33,9 +44,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK) -> AsyncIterator[Running]:
+async def running(
+    url: str, name: str, clock: Clock | None = None, timing: Timing = QUICK, folder: Path | None = None
+) -> AsyncIterator[Running]:
     """Started, and stopped cleanly at the end."""
-    found = Running(url, name, clock, timing)
+    found = Running(url, name, clock, timing, folder)
     try:
         await found.node.start()
         tasks = [asyncio.create_task(found.node.run()), asyncio.create_task(found.wake.run())]

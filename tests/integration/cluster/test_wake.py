@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from relay.appliances import wakes
 from relay.appliances.wakes import latest, since
 from tests.integration.cluster.nodes import add_appliances, running
 from tests.support.database import make_database
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 SOON = 20.0
 
