@@ -18,7 +18,9 @@ import re
 from typing import Any, Literal
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.string import StrDumperUnknown
 
 from relay.errors import (
     DatabaseAway,
@@ -67,6 +69,13 @@ _FULL = {"53100", "53200"}
 _FATAL = re.compile(r"FATAL: +(.+)")
 
 
+class _Text(StrDumperUnknown):
+    """Text as it is, but for NUL, which PostgreSQL doesn't know: what a helpdesk or a primary says may have one."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
 class PostgresServer:
     """``url``: as libpq reads it, with ``postgresql+psycopg:`` for ``postgresql:`` if one likes; ``direct``: the same
     server without a pooler before it, or empty."""
@@ -93,6 +102,7 @@ class PostgresServer:
         """A connection in autocommit. ``direct``: past a pooler, if a way past it is known. Raises DatabaseError."""
         try:
             raw = self._connect(self._direct if direct and self._direct else self._conninfo)
+            raw.adapters.register_dumper(str, _Text)
             try:
                 self._check(raw)
             except BaseException:
@@ -216,5 +226,6 @@ def _name(parts: dict[str, Any]) -> str:
 
 
 def _one_line(cause: BaseException) -> str:
+    """What it says first; below that come guesses."""
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)
-    return " ".join((primary or str(cause) or type(cause).__name__).split())
+    return (primary or str(cause) or type(cause).__name__).strip().partition("\n")[0]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh: the real mail, name and directory servers, Request Tracker, and the shells, that the tests use, from
+# install.sh: the real mail, name, directory and database servers, Request Tracker, and the shells, that the tests use, from
 # Debian's packages.
 # Needs root and apt.
 #
@@ -15,7 +15,7 @@ unpacked=/opt/relay-tests
 # program:package; the programs of Postfix that the tests call are all in its one package.
 missing=
 for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:slapd ldapadd:ldap-utils swaks:swaks \
-    haproxy:haproxy postgrey:postgrey openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish; do
+    haproxy:haproxy postgrey:postgrey pgbouncer:pgbouncer openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"

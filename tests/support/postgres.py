@@ -101,7 +101,7 @@ class PostgresCluster:
     def start(self) -> None:
         argv = [self._programs / "postgres", "-D", self.data]
         argv += [f"--{name}={value}" for name, value in self._settings.items()]
-        process = self._process.enter_context(running([*_as_somebody(), *argv], self.log))
+        process = self._process.enter_context(running([*as_somebody(), *argv], self.log))
         wait_until(lambda: self._answers() or process.poll() is not None, timeout=60)
         assert process.poll() is None, f"postgres ended:\n{tail(self.log)}"
 
@@ -131,7 +131,7 @@ class PostgresCluster:
 
     def run(self, program: str, *arguments: str | Path) -> None:
         """One of PostgreSQL's programs, as the user who owns the server."""
-        argv = [*_as_somebody(), self._programs / program, *arguments]
+        argv = [*as_somebody(), self._programs / program, *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
@@ -164,7 +164,7 @@ def _programs() -> Path:
     return found[-1].parent if found else cannot("needs PostgreSQL, of Debian's postgresql (tests/support/install.sh)")
 
 
-def _as_somebody() -> list[str]:
+def as_somebody() -> list[str]:
     """What makes a command run as a user who isn't root, which the server refuses to be."""
     if os.geteuid() != 0:
         return []
@@ -178,7 +178,7 @@ def _somebody() -> int:
 @contextmanager
 def server(**settings: str) -> Iterator[PostgresCluster]:
     """One that runs; gone, with its folder, when the block is left."""
-    # Not below pytest's folder, which another user may not enter; in memory, where there is plenty: many at a time sync.
+    # Not below pytest's folder, which another user may not enter; in memory where there is plenty.
     memory = Path("/dev/shm")
     plenty = memory.is_dir() and shutil.disk_usage(memory).free > PLENTY
     folder = Path(tempfile.mkdtemp(prefix="relay-postgres-", dir=memory if plenty else None))
