@@ -120,6 +120,7 @@ def appliance_names(connection: Connection) -> dict[int, str]:
 
 def refuse_with_mail(connection: Connection, found: Domain, what: str) -> None:
     """Raises Refused where mail waits for a domain, so that it can't be ``what``."""
+    store.stop_mail(connection, found)
     waiting = sum(row.queued + row.held for row in ledger(connection, found.name))
     if waiting:
         raise Refused(

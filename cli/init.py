@@ -27,6 +27,8 @@ TEMPLATE = """\
 # mx_names = ["mx2.relay.example"]
 # mx_addresses = ["192.0.2.2"]
 database = "sqlite:///var/relay.db"      # relative to this file
+# For nodes on several machines, see deploy/postgresql.md:
+# database = "postgresql+psycopg://relay:PASSWORD@db.example/relay"
 
 [smtp]
 listen = ["127.0.0.1:2525"]
@@ -89,8 +91,9 @@ def init(operator: Operator, example: bool) -> None:
             _add_example(database, operator.now())
     finally:
         database.close()
+    where = database.name if database.path is None else f"database {database.path}"
     operator.out.done(
-        f"{path} {'written' if written else 'kept as it is'}; database {database.name} is at {revision}"
+        f"{path} {'written' if written else 'kept as it is'}; {where} is at {revision}"
         + (f"; {EXAMPLE_DOMAIN} has its primary at {EXAMPLE_PRIMARY}" if example else "")
         + "; next: relayctl serve",
         config=str(path),

@@ -183,6 +183,14 @@ def remove_domain(connection: Connection, name: str) -> None:
     raise_version(connection, directory=True)
 
 
+def stop_mail(connection: Connection, domain: Domain) -> None:
+    """No more mail is accepted for a domain until the transaction ends: what is counted now stays all there is.
+
+    Who accepts holds the domain's row on PostgreSQL; on SQLite nobody else writes meanwhile.
+    """
+    connection.execute(select(domains.c.id).where(domains.c.id == domain.id).with_for_update())
+
+
 def find_domain(connection: Connection, name: str) -> Domain | None:
     """The domain as a person may write it: in any case, with a final dot, in U-labels."""
     try:
