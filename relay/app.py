@@ -9,6 +9,7 @@ that fails ends the node, for a supervisor to start it again: mail that got 250 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -48,6 +49,8 @@ from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.choice import choose
 from relay.tickets.helpdesks.listener import Listener
 from relay.tickets.outbox import Outbox
+from relay.tickets.people.book import Book
+from relay.tickets.people.people import People
 from relay.tickets.plan import Terms
 from relay.tickets.warnings import Warnings
 from relay.values import parse_address
@@ -65,7 +68,7 @@ RESTART_ONLY = ("node", "dns", "metrics")
 class App:
     """A node with everything in it. ``config``: where SIGHUP rereads the settings; ``clock``: of its own, for tests.
 
-    Raises DatabaseError where the database can't be used, SettingsError where [dns] is wrong.
+    Raises DatabaseError where the database can't be used, SettingsError where [dns] or [notify] is wrong.
     """
 
     def __init__(self, settings: Settings, *, config: Path | None = None, clock: Clock | None = None) -> None:
@@ -128,6 +131,8 @@ class App:
         self.hearing = Hearing(
             self.db, self.clock, helpdesk, settings.helpdesk.poll, may=lambda: self.node.owns(OUTBOX)
         )
+        owns_outbox = functools.partial(self.node.owns, OUTBOX)
+        self.people = People(self.db, self.clock, Book.of(settings), terms, may=owns_outbox)
         self.listener = Listener(self.db, self.clock, lambda: Terms.of(self.settings.support))
         self.warnings = Warnings(self.db, self.clock, terms, settling=self.node.settling)
         # These need the node's name or the cluster's key, which it has from its start on.
@@ -175,6 +180,7 @@ class App:
         """SIGHUP: reread the certificates, and those settings that a running node can take over."""
         try:
             settings = load(self._config)
+            book = Book.of(settings)
             self.edge.reconfigure(settings.smtp)
         except RelayError as error:
             events.reload_refused(str(error))
@@ -192,6 +198,7 @@ class App:
         self.asker.reconfigure(settings.delivery)
         terms = Terms.of(settings.support)
         self.warnings.reconfigure(terms)
+        self.people.reconfigure(book, terms)
         helpdesk = choose(settings.helpdesk, self.db, self.clock, self.resolver)
         self.outbox.reconfigure(helpdesk, terms)
         self.hearing.reconfigure(helpdesk, settings.helpdesk.poll)
@@ -288,6 +295,7 @@ class App:
             self.controller.run(),
             self.outbox.run(),
             self.hearing.run(),
+            self.people.run(),
             self.warnings.run(),
             self.tally.run(),
         ]

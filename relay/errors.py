@@ -16,6 +16,7 @@
     ├── HelpdeskError           the helpdesk didn't take a message; the text says why
     │   ├── HelpdeskDown        … nor would it take another one now: not reached, too many requests, token refused
     │   └── HelpdeskGone        … nor will it ever again
+    ├── NotifyError             somebody couldn't be told by their address; the text says why, without secrets
     ├── StartFailed             a node can't start: a port in use, a certificate that doesn't load
     └── EdgeError               what the SMTP client is told; carries its reply
         ├── Rejected            5xx: for good
@@ -96,6 +97,14 @@ class HelpdeskDown(HelpdeskError):
 
 class HelpdeskGone(HelpdeskError):
     """A helpdesk wants no more messages, ever."""
+
+
+class NotifyError(RelayError):
+    """Somebody couldn't be told. ``theirs``: the address itself was refused, others by the same way weren't."""
+
+    def __init__(self, text: str, *, theirs: bool = False) -> None:
+        self.theirs = theirs
+        super().__init__(text)
 
 
 class StartFailed(RelayError):

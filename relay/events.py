@@ -459,6 +459,42 @@ def helpdesk_refused(reason: str, client: str) -> None:
     _log.warning("report to the helpdesk's listener refused", reason=reason, client=client)
 
 
+_people_told = _counter("notices_total", "Messages to people, by what came of them", "target", "result")
+
+
+def person_told(target: str, ticket: int, what: str) -> None:
+    """``target``: the name of a rule, or a customer's contact."""
+    _people_told.labels(_lane(target), "sent").inc()
+    _log.info("told of a ticket", target=target, ticket=ticket, what=what)
+
+
+def person_not_told(target: str, ticket: int, error: str, attempts: int) -> None:
+    _people_told.labels(_lane(target), "failed").inc()
+    _faults.labels("people").inc()
+    _log.error("couldn't be told, will be tried again", target=target, ticket=ticket, error=error, attempts=attempts)
+
+
+def person_skipped(target: str, ticket: int, reason: str) -> None:
+    _people_told.labels(_lane(target), "skipped").inc()
+    _log.warning("not told", target=target, ticket=ticket, reason=reason)
+
+
+def person_given_up(target: str, ticket: int, error: str) -> None:
+    """It was tried for a day."""
+    _people_told.labels(_lane(target), "given up").inc()
+    _log.critical("couldn't be told, given up", target=target, ticket=ticket, error=error)
+
+
+def notify_conflict(reason: str) -> None:
+    """The address book names somebody whom no news of that outage can reach."""
+    _log.error("somebody to notify can't be reached in an outage", reason=reason)
+
+
+def _lane(target: str) -> str:
+    """A label: no address stands in a metric."""
+    return target.partition(" ")[0]
+
+
 # --- the cluster ------------------------------------------------------------------------------------------------------
 
 

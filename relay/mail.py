@@ -115,6 +115,11 @@ def normalise_domain(text: str) -> str:
     return name
 
 
+def lies_in(name: str, domain: str) -> bool:
+    """Whether a domain is ``domain`` or below it; both as :func:`normalise_domain` gives them."""
+    return name == domain or name.endswith(f".{domain}")
+
+
 def wants_failure(notify: str | None) -> bool:
     """Whether NOTIFY (RFC 3461 4.1) asks for a report of failures: so it does where nothing was said."""
     return notify is None or "FAILURE" in notify.split(",")

@@ -30,6 +30,8 @@ from relay.networks import parse_network
 from relay.values import check_secret, check_url, check_zone, parse_address, parse_blocklist, parse_duration, parse_size
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
+OWN_RULES = ("everyone", "contacts")
+"""Names in [notify] that no rule of a person's may have: of the short way, and of the customers' own contacts."""
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
 MOST_CONNECTIONS = 1000
 """To one appliance, whoever asks for it."""
@@ -53,6 +55,20 @@ def _plan_name(text: str) -> str:
     return text
 
 
+def _rule_name(text: str) -> str:
+    if text in OWN_RULES:
+        raise ValueError(f"{text!r} is the relay's own; give your rule another name")
+    if not re.fullmatch(r"[a-z0-9_-]+", text):
+        raise ValueError(f"{text!r} should be a name in small letters, digits, - and _")
+    return text
+
+
+def _notify_url(text: str) -> str:
+    if not re.match(r"[A-Za-z0-9]{2,12}://\S", text) or not text.isprintable() or "://" in text.partition("://")[2]:
+        raise ValueError("should be one URL of Apprise, such as mailtos://user:password@smtp.desk.example?to=…")
+    return text
+
+
 def _secrets(given: Any) -> Any:
     """One secret is a list of one; a variable gives a list as JSON."""
     if isinstance(given, str):
@@ -67,6 +83,22 @@ Network = Annotated[str, AfterValidator(parse_network)]
 Blocklist = Annotated[str, AfterValidator(_blocklist)]
 SQLITE, POSTGRESQL = "sqlite:///", r"postgresql(\+psycopg)?://"
 Positive = Annotated[float, Field(gt=0)]
+NotifyUrl = Annotated[str, AfterValidator(_notify_url)]
+Happening = Literal[
+    "opened",
+    "raised",
+    "lowered",
+    "acknowledged",
+    "responded",
+    "comment",
+    "returned",
+    "drained",
+    "warning-50",
+    "warning-75",
+    "breach",
+    "resolved",
+]
+"""What people are told of tickets; see relay.tickets.people.rules."""
 
 
 class Section(BaseModel):
@@ -242,6 +274,54 @@ class Helpdesk(Section):
     allow_private: bool = False
 
 
+class Rule(Section):
+    """Who is told what of which tickets, and when.
+
+    ``urls``: Apprise's; ``contacts``: the customer's own, by [notify] mail, of anything but mail flow, of which they
+    hear by themselves. ``customers``, ``appliances``, ``domains``, ``conditions``: empty for all. ``priorities``: of
+    the ticket then. ``hours``: always, desk, or hours of its own (in ``timezone``, empty for the desk's); what happens
+    outside of them waits for their beginning.
+    """
+
+    name: Annotated[str, AfterValidator(_rule_name)]
+    urls: list[NotifyUrl] = []
+    contacts: bool = False
+    customers: list[str] = []
+    appliances: list[str] = []
+    domains: list[str] = []
+    conditions: list[Literal["mailflow", "mx", "certificate", "recipients", "backup", "quota", "contract"]] = []
+    priorities: Annotated[list[Literal[1, 2, 3]], Field(min_length=1)] = [1, 2, 3]
+    events: Annotated[list[Happening], Field(min_length=1)] = [
+        "opened",
+        "raised",
+        "lowered",
+        "warning-75",
+        "breach",
+        "resolved",
+    ]
+    hours: str = "always"
+    timezone: str = ""
+    holidays: str = ""
+
+    def calendar(self, desk: Support) -> Calendar:
+        """Raises ValueError."""
+        if self.hours == "desk":
+            return desk.calendar()
+        return Calendar.parse(self.hours, self.timezone or desk.timezone, self.holidays)
+
+
+class Notify(Section):
+    """Whom to tell of tickets: *Who gets what, when* in deploy/runbook.md tells more.
+
+    ``urls``: the short way: these are told of every P1, of what becomes of it, and of every breach. ``mail``: the
+    operator's own mail server, by which the customers' contacts are written to (Apprise's mailto or mailtos).
+    """
+
+    urls: list[NotifyUrl] = []
+    mail: Annotated[str, AfterValidator(lambda text: text and _notify_url(text))] = ""
+    rules: list[Rule] = []
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by :func:`load`."""
 
@@ -257,6 +337,7 @@ class Settings(BaseSettings):
     dns: Dns = Dns()
     metrics: Metrics = Metrics()
     helpdesk: Helpdesk = Helpdesk()
+    notify: Notify = Notify()
 
 
 def find(path: Path | None) -> Path | None:
@@ -343,14 +424,17 @@ def _explain(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         section = Settings.model_fields.get(place[0])
         kind: Any = section.annotation if section and len(place) > 1 else Settings
+        kind = Rule if place[:2] == ["notify", "rules"] else kind
         return f"{name} is not a setting; known here: {', '.join(kind.model_fields)}"
     if fault["type"] == "string_pattern_mismatch" and place[1:] in (["database"], ["database_direct"]):
         # Without what it is: there may be a password in it.
         file = "sqlite:///path/to/relay.db or " if place[1] == "database" else ""
         return f"{name} should be {file}postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
-    if place[0] == "helpdesk" and place[1:2] in (["secret"], ["token"]):
-        return f"{name}: {message}"  # it is nobody else's business
+    secret = place[0] == "helpdesk" and place[1:2] in (["secret"], ["token"])
+    secret |= place[0] == "notify" and not {"name", "priorities", "events", "conditions"} & set(place)
+    if secret or fault["type"] == "missing":
+        return f"{name}: {message}"  # what is given is nobody else's business
     return f"{name}: {message} (it is {fault['input']!r})"
 
 
@@ -369,6 +453,7 @@ def _check(settings: Settings, where: Path | None) -> None:
         except ValueError as error:
             raise SettingsError(f"{where}: [metrics] listen: {error}") from None
     _check_helpdesk(settings.helpdesk, where)
+    _check_notify(settings.notify, settings.support, where)
     public = [listen for listen in smtp.listen if not _loopback(parse_address(listen)[0])]
     if public and not node.postmaster:
         raise SettingsError(
@@ -397,6 +482,25 @@ def _check_helpdesk(helpdesk: Helpdesk, where: Path | None) -> None:
         raise SettingsError(f"{where}: [helpdesk] token should be one that RT has made, such as 1-27-9e96…")
     if not all(0 <= number <= 2**31 - 1 for number in helpdesk.priorities.values()):
         raise SettingsError(f"{where}: [helpdesk] priorities should be numbers that RT takes, such as P1 = 90")
+
+
+def _check_notify(notify: Notify, desk: Support, where: Path | None) -> None:
+    if notify.mail and not re.match("mailtos?:", notify.mail):
+        raise SettingsError(f"{where}: [notify] mail should begin with mailto:// or mailtos://")
+    names = set[str]()
+    for rule in notify.rules:
+        about = f"{where}: [[notify.rules]] {rule.name}"
+        if rule.name in names:
+            raise SettingsError(f"{about}: there are two rules of this name")
+        names.add(rule.name)
+        if not rule.urls and not rule.contacts:
+            raise SettingsError(f"{about}: urls should name somebody (or contacts = true the customer's own)")
+        if rule.contacts and not notify.mail:
+            raise SettingsError(f"{about}: contacts = true needs [notify] mail")
+        try:
+            rule.calendar(desk)
+        except ValueError as error:
+            raise SettingsError(f"{about}: hours, timezone, holidays: {error}") from None
 
 
 def _loopback(host: str) -> bool:

@@ -28,7 +28,7 @@ from relay.appliances.model import (
 from relay.appliances.tables import appliances, continuity, domains, health
 from relay.errors import NotFound, Refused
 from relay.hours import Calendar
-from relay.mail import normalise_domain
+from relay.mail import domain_of, lies_in, normalise_domain
 from relay.tls import Policy
 
 
@@ -94,6 +94,8 @@ def set_appliance(connection: Connection, name: str, **changes: Any) -> Applianc
     """Change fields of :class:`Appliance` by name. Raises Refused, NotFound."""
     appliance = dataclasses.replace(get_appliance(connection, name), **changes)
     _check_appliance(appliance)
+    for domain in domains_of(connection, appliance.id) if "contacts" in changes else ():
+        _check_contacts(appliance.contacts, domain.name)
     connection.execute(update(appliances).where(appliances.c.id == appliance.id).values(**_appliance_row(appliance)))
     raise_version(connection, directory=True)
     return appliance
@@ -148,6 +150,7 @@ def add_domain(
         raise Refused(f"{name!r} is not a full domain name")
     if find_domain(connection, name) is not None:
         raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
+    _check_contacts(_contacts_of(connection, appliance_id), name)
     domain = Domain(
         0,
         name,
@@ -171,6 +174,8 @@ def add_domain(
 def set_domain(connection: Connection, name: str, **changes: Any) -> Domain:
     """Change fields of :class:`Domain` by name. Raises NotFound."""
     domain = dataclasses.replace(get_domain(connection, name), **changes)
+    if "appliance_id" in changes:
+        _check_contacts(_contacts_of(connection, domain.appliance_id), domain.name)
     connection.execute(update(domains).where(domains.c.id == domain.id).values(**_domain_row(domain)))
     raise_version(connection, directory=True)
     return domain
@@ -223,8 +228,20 @@ def _check_appliance(appliance: Appliance) -> None:
     except ValueError as error:
         raise Refused(str(error)) from None
     for contact in appliance.contacts:
-        if contact.count("@") != 1 or not all(contact.split("@")):
+        if contact.count("@") != 1 or not all(contact.split("@")) or not contact.isprintable() or " " in contact:
             raise Refused(f"contact {contact!r} should be a mail address")
+
+
+def _contacts_of(connection: Connection, appliance_id: int) -> tuple[str, ...]:
+    found = connection.execute(select(appliances.c.contacts).where(appliances.c.id == appliance_id)).scalar()
+    return tuple(found or ())
+
+
+def _check_contacts(contacts: tuple[str, ...], domain: str) -> None:
+    """Who has their mail at the domain that is down hears of nothing. Raises Refused."""
+    for contact in contacts:
+        if lies_in(domain_of(contact), domain):
+            raise Refused(f"contact {contact} gets no mail while {domain} is down; --contact should be somewhere else")
 
 
 def _appliance_row(appliance: Appliance) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 from relay.appliances import facts as known
 from relay.appliances.facts import ContinuityFact, Outage
 from relay.appliances.progress import list_handbacks
+from relay.continuity import letters
 from relay.continuity.decision import Decision, Facts, Note, Step
 from relay.continuity.store import add_history
 from relay.queue.ledger import Ledger, ledger
-from relay.tickets import desk, operators, store
-from relay.tickets.states import RELAY, Condition, Priority
+from relay.tickets import desk, store
+from relay.tickets.people.rules import Happening
+from relay.tickets.states import RELAY, Condition, Event, Priority
 from relay.tickets.ticket import Ticket, Wanted
 
 
@@ -73,7 +75,9 @@ def carry_out(
         lines = balance(connection, outage_id) if ended and outage_id is not None else ()
         reconcile(connection, facts, decision, domains, outage_id, lines, now)
     elif decision.note is not None:
-        tell(connection, number, decision.note, now)
+        tell(connection, number, decision.note, now, _about(decision))
+    if outage is not None:
+        letters.write(connection, facts.appliance, domains, after, outage, now)
     return Done(after, None if ended else outage)
 
 
@@ -108,11 +112,18 @@ def reconcile(
     )
 
 
-def tell(connection: Connection, appliance_id: int, note: Note | str, now: float) -> None:
-    """A comment in the ticket about mail flow, if one is open."""
+def tell(connection: Connection, appliance_id: int, note: Note | str, now: float, about: str = "") -> None:
+    """A comment in the ticket about mail flow, if one is open. ``about``: what it says, for people who ask for that."""
     ticket = store.latest(connection, appliance_id, Condition.MAILFLOW)
     if ticket is not None and not ticket.resolved:
-        operators.comment(connection, ticket.id, RELAY, str(note), now)
+        data = {"about": about} if about else None
+        store.record(connection, ticket.id, Event.COMMENT, RELAY, now, reason=str(note), data=data)
+
+
+def _about(decision: Decision) -> str:
+    if Step.DRAINED in decision.steps:
+        return str(Happening.DRAINED)
+    return str(Happening.RETURNED) if Step.RETURNED in decision.steps else ""
 
 
 def _resolved(connection: Connection, appliance_id: int) -> bool:

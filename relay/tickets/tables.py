@@ -74,7 +74,8 @@ ticket_events = Table(
     Column("data", JSON, nullable=False),
 )
 
-# What happened and how the ticket stood then, for the helpdesk; ``id`` is the order within a ticket.
+# What happened and how the ticket stood then, for the helpdesk; ``id`` is the order within a ticket. ``people_at``:
+# when it was read for people, whose own messages are relay.tickets.people's.
 outbox = Table(
     "outbox",
     metadata,
@@ -88,6 +89,13 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", Float, nullable=False),
     Column("last_error", String),
+    Column("people_at", Float),
+)
+Index(
+    "outbox_for_people",
+    outbox.c.id,
+    sqlite_where=text("people_at IS NULL"),
+    postgresql_where=text("people_at IS NULL"),
 )
 Index(
     "outbox_unsent",

@@ -70,7 +70,7 @@ def _message(connection: Connection, row: Row[Any], cluster: str, terms: Terms) 
         row.id,
         row.ticket_id,
         row.kind,
-        {"ticket": _as_it_stood(connection, row, terms), "event": row.payload["event"]},
+        {"ticket": as_it_stood(connection, row, terms), "event": row.payload["event"]},
         row.external_ref,
         row.created_at,
         row.attempts,
@@ -80,7 +80,7 @@ def _message(connection: Connection, row: Row[Any], cluster: str, terms: Terms) 
     )
 
 
-def _as_it_stood(connection: Connection, row: Row[Any], terms: Terms) -> dict[str, Any]:
+def as_it_stood(connection: Connection, row: Row[Any], terms: Terms) -> dict[str, Any]:
     """The ticket with the keys of ``relayctl ticket show --json``, right after the event."""
     lines = store.histories(connection, tickets.c.id == row.ticket_id, sla.CLOCK_EVENTS)[row.ticket_id]
     cycle = sla.cycles((line for line in lines if line.id <= row.event_id), terms, row.created_at)[-1]

@@ -66,7 +66,8 @@ class Entry:
 
     ``before`` and ``after`` are what JSON calls from and to. ``visible``: meant for the customer too. ``data``:
     ``since`` and ``plan`` of opened and reopened (when the clocks start, and whose targets they have), ``clock``,
-    ``cycle`` and ``percent`` of a warning.
+    ``cycle`` and ``percent`` of a warning, ``about`` of a comment that says what came next, ``people`` of one that says
+    who couldn't be told (relay.tickets.people).
     """
 
     id: int

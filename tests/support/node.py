@@ -66,10 +66,9 @@ async def running(
     """A node with its files in ``folder``, which may hold those of one that ran before; stopped cleanly at the end."""
     config = folder / "relay.toml"
     tables = {table: {**SHORT.get(table, {}), **settings.get(table, {})} for table in {*SHORT, *settings}}
-    # A JSON string, number, boolean or list of them is one in TOML too.
     config.write_text(
         "\n".join(
-            f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+            f"[{table}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in keys.items())
             for table, keys in tables.items()
         )
     )
@@ -93,3 +92,10 @@ async def running(
         ready.cancel()
         app.stop("the story is over")
         await run
+
+
+def _toml(value: Any) -> str:
+    """A JSON string, number or boolean is one in TOML too."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)

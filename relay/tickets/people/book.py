@@ -1,0 +1,85 @@
+"""The address book: the rules and addresses of [notify], read once from the settings and checked in full.
+
+A target is one Apprise URL, under a name that is told and stored in its stead, for URLs hold secrets: the name of the
+first rule that has it, ``oncall``, and ``oncall#2`` for its second. So a new token changes nothing about who a message
+is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from relay.errors import SettingsError
+from relay.mail import normalise_domain
+from relay.settings import Settings
+from relay.tickets.people.rules import Happening, Rule
+from relay.tickets.states import Condition, Priority
+
+EVERYONE = "everyone"
+"""The rules that [notify] urls stand for."""
+_OF_A_P1 = frozenset(
+    {Happening.OPENED, Happening.RAISED, Happening.LOWERED, Happening.WARNING_75, Happening.BREACH, Happening.RESOLVED}
+)
+_SHORT_WAY = (({Priority.P1}, _OF_A_P1), (set(Priority), frozenset({Happening.BREACH})))
+"""Of a P1 everything that matters, of the others a breach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """``urls``: of each target, by name. ``mail``: the URL of the mail server for customers' contacts; empty for none.
+    ``zone``: the desk's, for times that people read."""
+
+    rules: tuple[Rule, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    mail: str = ""
+    zone: ZoneInfo = ZoneInfo("UTC")  # noqa: RUF009 - it never changes
+
+    def __bool__(self) -> bool:
+        """Whether anybody is told anything."""
+        return bool(self.urls or self.mail)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Book:
+        """As it stands in relay.toml. Raises SettingsError where a URL isn't one that Apprise understands."""
+        notify, names = settings.notify, dict[str, str]()
+        everyone = _targets(EVERYONE, notify.urls, names)
+        rules = [
+            Rule(EVERYONE, everyone, priorities=frozenset(priorities), happenings=happenings)
+            for priorities, happenings in _SHORT_WAY
+            if everyone
+        ]
+        for rule in notify.rules:
+            try:
+                domains = frozenset(map(normalise_domain, rule.domains))
+            except ValueError as error:
+                raise SettingsError(f"[[notify.rules]] {rule.name}: domains: {error}") from None
+            rules.append(
+                Rule(
+                    rule.name,
+                    _targets(rule.name, rule.urls, names),
+                    frozenset(map(Priority, rule.priorities)),
+                    frozenset(map(Happening, rule.events)),
+                    rule.calendar(settings.support),
+                    rule.contacts,
+                    frozenset(rule.customers),
+                    frozenset(rule.appliances),
+                    domains,
+                    frozenset(map(Condition, rule.conditions)),
+                )
+            )
+        zone = ZoneInfo(settings.support.timezone)
+        book = cls(tuple(rules), {name: url for url, name in names.items()}, notify.mail, zone)
+        if book:
+            from relay.tickets.people import targets  # it loads Apprise, which takes a third of a second
+
+            targets.check(book.urls, book.mail)
+        return book
+
+
+def _targets(rule: str, urls: list[str], names: dict[str, str]) -> tuple[str, ...]:
+    """The names of ``urls``; those that have none yet get one."""
+    for number, url in enumerate(urls, 1):
+        names.setdefault(url, rule if number == 1 else f"{rule}#{number}")
+    return tuple(dict.fromkeys(names[url] for url in urls))
