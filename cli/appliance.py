@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from cli import directory
+from cli import directory, people
 from cli.ceilings import ceilings, ceilings_in_words
 from cli.context import Noun, Operator, json_option
 from cli.names import APPLIANCE
@@ -201,6 +201,7 @@ def add(operator: Operator, /, name: str, **options: Any) -> None:
     with operator.db.write() as connection:
         added = store.add_appliance(connection, operator.now(), name=name, **values)
         directory.change(connection, added, of_directory, operator.now())
+        people.refuse_conflicts(operator, connection, name)
     operator.out.done(
         f"appliance {added.name} added; next: relayctl domain add DOMAIN --appliance {name}", **describe(added)
     )
@@ -220,6 +221,8 @@ def change(operator: Operator, /, name: str, **options: Any) -> None:
     with operator.db.write() as connection:
         changed = store.set_appliance(connection, name, **values)
         said = directory.change(connection, changed, of_directory, operator.now())
+        if {"customer", "primaries"} & values.keys():
+            people.refuse_conflicts(operator, connection, name)
     what = sorted([*values, *(["directory"] if of_directory else [])])
     operator.out.done(f"appliance {name} changed: {', '.join(what)}{said}", **describe(changed))
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass
 
 import click
 
-from cli import contract, directory, helpdesk_check, refusals
+from cli import contract, directory, helpdesk_check, people, refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -91,6 +91,7 @@ def doctor(operator: Operator, name: str | None) -> None:
     checks += operator.run(_reference_checks(operator))
     if operator.settings.helpdesk.kind != "embedded":
         checks.append(Check(operator.settings.node.name, "helpdesk", *operator.run(helpdesk_check.check(operator))))
+    checks += [Check(operator.settings.node.name, "people", *found) for found in people.checks(operator)]
     checks += operator.run(_prove_all(operator, snapshot, appliances, found))
     with operator.db.read() as connection:
         for one in appliances:

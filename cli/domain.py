@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import contract, directory
+from cli import contract, directory, people
 from cli.appliance import appliance_options, appliance_values
 from cli.context import Noun, Operator, json_option
 from cli.domain_fields import appliance_names, describe, domain_options, domain_values, refuse_with_mail
@@ -63,6 +63,7 @@ def add(operator: Operator, /, name: str, appliance_name: str | None, **options:
         else:
             owner = store.get_appliance(connection, appliance_name)
         added = store.add_domain(connection, now, name=name, appliance_id=owner.id, **of_domain)
+        people.refuse_conflicts(operator, connection, owner.name)
         directory.change(connection, owner, of_directory, now)
     operator.out.done(
         f"domain {added.name} added to appliance {owner.name}; 'relayctl doctor {added.name}' says what is missing",
@@ -87,6 +88,8 @@ def change(operator: Operator, /, name: str, appliance_name: str | None, **optio
             values["appliance_id"] = store.get_appliance(connection, appliance_name).id
         changed = store.set_domain(connection, name, **values)
         owner = appliance_names(connection)[changed.appliance_id]
+        if appliance_name is not None:
+            people.refuse_conflicts(operator, connection, owner)
     operator.out.done(f"domain {changed.name} changed", **describe(changed, owner))
 
 

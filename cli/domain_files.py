@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import Connection
 
+from cli import people
 from cli.context import Operator, dry_run_option, json_option
 from cli.domain_fields import COLUMNS, appliance_names, domain_values, refuse_with_mail
 from cli.render import plural
@@ -37,6 +38,7 @@ def import_(operator: Operator, file: TextIO, dry_run: bool) -> None:
                     changed += 1
             except Refused as error:
                 raise Refused(f"line {number}: {error}; nothing was imported") from None
+        people.refuse_conflicts(operator, connection)
         if dry_run:
             connection.rollback()
     verb = "would be" if dry_run else "were"

@@ -35,6 +35,7 @@ COMMANDS = {
     "trace": "What became of a message.",
     "failover": "Take over by hand, give back, see what was done.",
     "ticket": "The desk's tickets: read them, say what you do.",
+    "notify": "Who is told of tickets: list the rules, try them.",
     "backup": "The customers' backups of their appliances.",
     "sla": "The month of a customer: outages, mail kept, targets met.",
     "maintenance": "Windows in which an outage is expected.",

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cli import helpdesk, refusals
+from cli import helpdesk, people, refusals
 from cli.context import Operator, json_option
 from cli.detail import detail
 from cli.known import Known, read
@@ -59,12 +59,17 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
     with operator.db.read() as connection:
         desk = helpdesk.facts(connection, operator.settings.helpdesk)
         trouble = helpdesk.trouble(connection, operator.settings.helpdesk, known.now)
+        told = people.facts(connection, operator.settings, known.now)
     nameless = known.refused.get("", {})
-    if operator.out.facts({"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk}):
+    if operator.out.facts(
+        {"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk, "notify": told}
+    ):
         return
     _head(operator, node, known)
     if trouble:
         operator.out.line(trouble, "bold red")
+    for line in told["trouble"]:
+        operator.out.line(line, "bold red")
     if nameless and name is None:
         operator.out.line(f"refused in the last 24 hours, for no domain of ours: {refusals.line(nameless)}")
     if len(rows) > 1:

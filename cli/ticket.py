@@ -8,7 +8,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from cli import helpdesk
+from cli import helpdesk, people
 from cli.context import Noun, Operator, json_option
 from cli.names import EITHER, appliance_of
 from cli.render import clock_time, span
@@ -83,12 +83,15 @@ def show(operator: Operator, number: int) -> None:
         history = reading.history(connection, number)
         told = helpdesk.facts(connection, operator.settings.helpdesk, number)
         untold = helpdesk.untold(connection, operator.settings.helpdesk, now, number)
-    if operator.out.facts(found.facts() | {"helpdesk": told, "history": [entry.facts() for entry in history]}):
+        notices = people.told(connection, number)
+    if operator.out.facts(
+        found.facts() | {"helpdesk": told, "told": notices, "history": [entry.facts() for entry in history]}
+    ):
         return
-    _tell(operator, found, history, now, untold)
+    _tell(operator, found, history, now, untold, people.told_in_words(notices))
 
 
-def _tell(operator: Operator, found: Reading, history: list[Entry], now: float, untold: str) -> None:
+def _tell(operator: Operator, found: Reading, history: list[Entry], now: float, untold: str, told: str) -> None:
     it = found.ticket
     whose = f"{it.appliance} ({it.customer})" if it.customer else it.appliance
     operator.out.line(f"Ticket {it.id}  P{it.priority}  {it.status}  {whose}", "bold")
@@ -105,6 +108,7 @@ def _tell(operator: Operator, found: Reading, history: list[Entry], now: float, 
             ("resolved", clock_time(it.resolved_at)),
             ("elsewhere", it.external_ref),
             ("helpdesk", untold),
+            ("told", told),
         )
     )
     operator.out.line()
