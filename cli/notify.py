@@ -30,7 +30,7 @@ def notify() -> None:
 @json_option
 @click.pass_obj
 def list_(operator: Operator) -> None:
-    """The rules: whom, of what, when; what was sent last, and what went wrong."""
+    """The rules; what was sent last, and what went wrong."""
     book = Book.of(operator.settings)
     with operator.db.read() as connection:
         rows = _rows(operator, book, store.standings(connection, 0.0), store.all_lanes(connection))
@@ -71,7 +71,9 @@ def list_(operator: Operator) -> None:
 @json_option
 @click.pass_obj
 def test(operator: Operator, who: str | None) -> None:
-    """Send a test message now, to all, or to one: a rule, any URL of Apprise, or an address by [notify] mail.
+    """Send a test message now, to all or to one.
+
+    One: a rule, any URL of Apprise, or a mail address by way of [notify] mail.
 
     Exit 1 where it didn't reach everybody.
     """

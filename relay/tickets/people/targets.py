@@ -36,6 +36,7 @@ SHORT = 600
 FEW = 200
 _OWN_HOST = {"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms", "apprise", "apprises", "ntfys"}
 """Schemes whose URL has a host where it says so, and no secret there."""
+_REFUSED = "the mail server refuses the address"
 _ASSET = AppriseAsset(
     app_id="failover-relay", app_desc="failover-relay", app_url="", secure_logging=True, storage_mode="memory"
 )
@@ -134,7 +135,8 @@ def send(plugin: NotifyBase, message: Message) -> bool:
         except Exception as error:
             raise NotifyError(f"Apprise can't send it: {type(error).__name__}") from None
     if not told:
-        raise NotifyError(_reason(lines), theirs=any("was refused" in line for line in lines))
+        why = _reason(lines)
+        raise NotifyError(why, theirs=why.startswith(_REFUSED))
     return True
 
 
@@ -151,7 +153,8 @@ def _reason(lines: Iterable[str]) -> str:
     """Why it wasn't taken, of what the plugin has said to its logger."""
     said = "\n".join(lines)
     for pattern, words in (
-        (r"recipient \S+ was refused: (\d{3} [^\n]*)", r"the mail server refuses the address: \1"),
+        (r"recipient \S+ was refused: (\d{3}) ([^\n]*)", rf"{_REFUSED}: \1 \2"),  # of several addresses
+        (r"\{'[^']*@[^']*': \((\d{3}), b?'([^']*)'", rf"{_REFUSED}: \1 \2"),  # of a single one: smtplib raises
         (r"\[Errno -?\d+\] ([A-Za-z ]+)", r"can't be reached: \1"),
         (r"(?:Read|read|connect|Connect).{0,20}timed out|timed out", "gives no answer in time"),
         (r"certificate verify failed(?:: ([a-z ]+))?", r"has a certificate that can't be verified: \1"),

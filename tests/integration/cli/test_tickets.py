@@ -57,7 +57,7 @@ def test_a_ticket_goes_from_open_to_resolved(relayctl: Relayctl) -> None:
     assert relayctl.json("ticket", "list") == []
     assert [one["id"] for one in relayctl.json("ticket", "list", "--all")] == [1]
     shown = relayctl.json("ticket", "show", 1)
-    assert list(shown) == [*KEYS, "helpdesk", "history"]
+    assert list(shown) == [*KEYS, "helpdesk", "told", "history"]
     assert [(line["event"], line["from"], line["to"], line["reason"]) for line in shown["history"]] == [
         ("opened", None, 1, "no mail since noon"),
         ("acknowledged", "open", "acknowledged", ""),

@@ -47,6 +47,7 @@ def test_every_command_is_there() -> None:
         failover activate|deactivate|history
         ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
         maintenance add|list|remove
+        notify list|test
         backup record|list
         sla report
         dns check
