@@ -30,7 +30,7 @@ from relay.networks import parse_network
 from relay.values import check_secret, check_url, check_zone, parse_address, parse_blocklist, parse_duration, parse_size
 
 CONFIG_PATHS = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
-OWN_RULES = ("everyone", "contacts")
+OWN_RULES = ("everyone", "contacts", "mail")
 """Names in [notify] that no rule of a person's may have: of the short way, and of the customers' own contacts."""
 PROOFS = ("dns", "loop", "space", "expiry", "recipients", "tls")
 MOST_CONNECTIONS = 1000

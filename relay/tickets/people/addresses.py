@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from relay.appliances import store as appliances
+from relay.appliances.facts import Health
 from relay.appliances.model import Appliance
+from relay.appliances.tables import domains, health
 from relay.mail import domain_of, lies_in
-from relay.tickets.people.book import Book
+from relay.tickets.people.book import MAIL, Book
+from relay.tickets.people.message import Reach
 from relay.tickets.people.rules import Rule
 
 
@@ -28,18 +31,21 @@ class Served:
 
 def served(connection: Connection, name: str | None = None) -> list[Served]:
     """Every appliance, or the one of that name."""
-    domains: dict[int, list[str]] = {}
+    if name is not None:
+        found = appliances.find_appliance(connection, name)
+        names = () if found is None else tuple(one.name for one in appliances.domains_of(connection, found.id))
+        return [] if found is None else [Served(found, names)]
+    grouped: dict[int, list[str]] = {}
     for domain in appliances.list_domains(connection):
-        domains.setdefault(domain.appliance_id, []).append(domain.name)
-    found = appliances.list_appliances(connection)
-    return [Served(one, tuple(domains.get(one.id, ()))) for one in found if name in (None, one.name)]
+        grouped.setdefault(domain.appliance_id, []).append(domain.name)
+    return [Served(one, tuple(grouped.get(one.id, ()))) for one in appliances.list_appliances(connection)]
 
 
-def unreachable(address: str, domains: Iterable[str]) -> str:
-    """Why ``address`` isn't written to while ``domains`` are down; empty where it may be."""
+def unreachable(address: str, lost: Iterable[str]) -> str:
+    """Why ``address`` isn't written to while the domains ``lost`` are down; empty where it may be."""
     where = domain_of(address)
-    lost = next((domain for domain in domains if lies_in(where, domain)), None)
-    return f"{address} gets no mail while {lost} is down" if lost else ""
+    its = next((domain for domain in lost if lies_in(where, domain)), None)
+    return f"{address} gets no mail while {its} is down" if its else ""
 
 
 def by_way_of(server: str, served: Served) -> str:
@@ -53,29 +59,49 @@ def by_way_of(server: str, served: Served) -> str:
 
 def conflicts(book: Book, every: Iterable[Served]) -> Iterator[str]:
     """What of the address book can't work, a sentence each: the rule, whom it names and why not."""
-    if not book:
-        return
-    from relay.tickets.people import targets
-
-    plugins = {name: targets.load(url) for name, url in book.urls.items()}
-    written = {name: (targets.addresses(plugin), targets.server(plugin)) for name, plugin in plugins.items()}
-    written = {name: found for name, found in written.items() if any(found)}
-    mail = targets.server(targets.load(book.mail)) if book.mail else ""
-    for served in every:
-        if reason := by_way_of(mail, served):
+    for one in every:
+        if book.mail and (reason := by_way_of(book.reach[MAIL].server, one)):
             yield f"[notify] mail: {reason}"
-        for rule, target in _pairs(book.rules, served, written):
-            found, server = written[target]
-            reasons = [unreachable(address, served.domains) for address in sorted(found)]
-            for reason in filter(None, (*reasons, by_way_of(server, served))):
+        for rule, target in _pairs(book.rules, one):
+            reach = book.reach[target]
+            reasons = [unreachable(address, one.domains) for address in sorted(reach.addresses)]
+            for reason in filter(None, (*reasons, by_way_of(reach.server, one))):
                 yield f"[notify] rule {rule.name}: {reason}"
 
 
-def _pairs(rules: Iterable[Rule], served: Served, written: Iterable[str]) -> Iterator[tuple[Rule, str]]:
-    about = (served.appliance.customer, served.appliance.name, served.domains)
-    known, seen = set(written), set[str]()
+def _pairs(rules: Iterable[Rule], one: Served) -> Iterator[tuple[Rule, str]]:
+    """Each target once, with the first rule by which it is told of this appliance."""
+    seen = set[str]()
     for rule in rules:
-        for target in rule.targets if rule.covers(*about) else ():
-            if target in known and target not in seen:
-                seen.add(target)
-                yield rule, target
+        if rule.covers(one.appliance.customer, one.appliance.name, one.domains):
+            for target in rule.targets:
+                if target not in seen:
+                    seen.add(target)
+                    yield rule, target
+
+
+def lost_now(connection: Connection, reach: Reach, appliance: str, about_mail: bool) -> str:
+    """Why nothing sent there arrives now; empty where it may. ``about_mail``: it is about the appliance's own mail
+    flow, so that its domains count as down in any case."""
+    if not reach.addresses and not reach.server:
+        return ""
+    (own,) = served(connection, appliance) or (None,)
+    if own is not None and (reason := by_way_of(reach.server, own)):
+        return reason
+    for address in sorted(reach.addresses):
+        down = _down_above(connection, address)
+        if reason := unreachable(address, (*(own.domains if own is not None and about_mail else ()), *down)):
+            return reason
+    return ""
+
+
+def _down_above(connection: Connection, address: str) -> list[str]:
+    """The domains that are down now, of that of the address and those above it."""
+    labels = domain_of(address).split(".")
+    above = [".".join(labels[place:]) for place in range(len(labels))]
+    query = (
+        select(domains.c.name)
+        .join(health, health.c.appliance_id == domains.c.appliance_id)
+        .where(domains.c.name.in_(above), health.c.state == str(Health.DOWN))
+    )
+    return list(connection.execute(query).scalars())

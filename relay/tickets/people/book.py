@@ -14,9 +14,12 @@ from zoneinfo import ZoneInfo
 from relay.errors import SettingsError
 from relay.mail import normalise_domain
 from relay.settings import Settings
+from relay.tickets.people.message import Reach
 from relay.tickets.people.rules import Happening, Rule
 from relay.tickets.states import Condition, Priority
 
+MAIL = "mail"
+"""The name in ``reach`` of the mail server for contacts; a target's has a rule's name, or a # in it."""
 EVERYONE = "everyone"
 """The rules that [notify] urls stand for."""
 _OF_A_P1 = frozenset(
@@ -29,11 +32,12 @@ _SHORT_WAY = (({Priority.P1}, _OF_A_P1), (set(Priority), frozenset({Happening.BR
 @dataclass(frozen=True, slots=True)
 class Book:
     """``urls``: of each target, by name. ``mail``: the URL of the mail server for customers' contacts; empty for none.
-    ``zone``: the desk's, for times that people read."""
+    ``reach``: where each target leads, and MAIL. ``zone``: the desk's, for times that people read."""
 
     rules: tuple[Rule, ...] = ()
     urls: Mapping[str, str] = field(default_factory=dict)
     mail: str = ""
+    reach: Mapping[str, Reach] = field(default_factory=dict)
     zone: ZoneInfo = ZoneInfo("UTC")  # noqa: RUF009 - it never changes
 
     def __bool__(self) -> bool:
@@ -70,12 +74,17 @@ class Book:
                 )
             )
         zone = ZoneInfo(settings.support.timezone)
-        book = cls(tuple(rules), {name: url for url, name in names.items()}, notify.mail, zone)
-        if book:
-            from relay.tickets.people import targets  # it loads Apprise, which takes a third of a second
+        urls = {name: url for url, name in names.items()}
+        reach = _reach(urls | ({MAIL: notify.mail} if notify.mail else {}))
+        return cls(tuple(rules), urls, notify.mail, reach, zone)
 
-            targets.check(book.urls, book.mail)
-        return book
+
+def _reach(urls: Mapping[str, str]) -> Mapping[str, Reach]:
+    if not urls:
+        return {}
+    from relay.tickets.people import targets  # it loads Apprise, which takes a third of a second
+
+    return targets.reach(urls)
 
 
 def _targets(rule: str, urls: list[str], names: dict[str, str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One message to one target, whatever carries it: a plain frozen value."""
+"""One message to one target, whatever carries it, and where that leads: plain frozen values."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ class Message:
     thread: str
     pages: bool = False
     ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The mail ``addresses`` that a target writes to, and the host that it hands mail to (empty: it is no mail)."""
+
+    addresses: frozenset[str] = frozenset()
+    server: str = ""

@@ -13,34 +13,27 @@ import functools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from relay import events
-from relay.appliances import facts as known
 from relay.appliances import store as appliances
-from relay.appliances.facts import Health
 from relay.clock import Clock
 from relay.db import Database
 from relay.errors import NotifyError
 from relay.tickets.people import addresses, letters, plan, store, words
-from relay.tickets.people.addresses import Served
 from relay.tickets.people.batch import Notice
-from relay.tickets.people.book import Book
+from relay.tickets.people.book import MAIL, Book
 from relay.tickets.people.facts import Told
 from relay.tickets.people.letters import Letter
-from relay.tickets.people.message import Message
+from relay.tickets.people.message import Message, Reach
 from relay.tickets.people.rules import CONTACT
 from relay.tickets.people.store import CONTACTS
 from relay.tickets.people.threads import Threads
 from relay.tickets.plan import Terms
 from relay.tickets.states import Condition
 from relay.tickets.telling import cluster_name
-
-if TYPE_CHECKING:
-    from apprise import NotifyBase
 
 AT_ONCE = 8
 """Messages that are on their way at the same time."""
@@ -52,16 +45,6 @@ LAST_CHANCE = 3.0
 """Seconds that what is on its way has when the node stops: else it is told again by the next one."""
 LETTER = "letter"
 """The kind of notices that tell a customer's contacts of an outage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where the ticket of a message is at home, as far as that matters for who can be reached: its appliance, and all
-    domains that get no mail now."""
-
-    served: Served | None
-    down: tuple[str, ...]
-    contacts: tuple[str, ...]
 
 
 class Unsent(NamedTuple):
@@ -178,21 +161,20 @@ class People:
         """One message from its beginning to its end; what goes wrong with the database itself comes again."""
         first, lane = batch[0], store.lane_of(batch[0].target)
         try:
-            way = await self._db.run(way_of, batch)
+            if (reason := await self._db.run(unsent, book, batch)) is not None:
+                await self._db.change(_skip, batch, reason, self._clock.now())
+                events.person_skipped(first.target, first.ticket_id, reason.why)
+                return
             message = compose(book, batch, self._cluster)
             await self._db.change(store.begin, batch)
             try:
-                work = functools.partial(_send, book, first.target, way, message)
-                unsent = await self._threads.call(lane, work)
+                await self._threads.call(lane, functools.partial(_send, book, first.target, message))
             except NotifyError as error:
                 await self._db.change(_failed, batch, lane, error, self._clock.now(), _spread())
                 events.person_not_told(first.target, first.ticket_id, str(error), first.attempts + 1)
             else:
-                await self._db.change(_ended, batch, lane, unsent, self._clock.now())
-                if unsent is not None:
-                    events.person_skipped(first.target, first.ticket_id, unsent.why)
-                else:
-                    events.person_told(first.target, first.ticket_id, message.title)
+                await self._db.change(_sent, batch, lane, self._clock.now())
+                events.person_told(first.target, first.ticket_id, message.title)
         except Exception as error:
             events.fault("people", error)
             await asyncio.sleep(INTERVAL)
@@ -208,57 +190,47 @@ def compose(book: Book, batch: Sequence[Notice], cluster: str) -> Message:
     return words.compose(told, book.zone, cluster)
 
 
-def way_of(connection: Connection, batch: Sequence[Notice]) -> Way:
-    """Read now, however long ago the message was made."""
-    facts = batch[-1].facts
-    found = appliances.find_appliance(connection, str(facts["appliance"]))
-    health = known.all_health(connection)
-    domains = appliances.list_domains(connection)
-    own = tuple(domain.name for domain in domains if found is not None and domain.appliance_id == found.id)
-    down = {number for number, fact in health.items() if fact.state is Health.DOWN}
-    lost = tuple(domain.name for domain in domains if domain.appliance_id in down)
-    about_mail = batch[-1].kind == LETTER or facts["condition"] == Condition.MAILFLOW
-    return Way(
-        None if found is None else Served(found, own),
-        tuple(dict.fromkeys((*(own if about_mail else ()), *lost))),
-        () if found is None else found.contacts,
-    )
-
-
-def _send(book: Book, target: str, way: Way, message: Message) -> Unsent | None:
-    """In a thread: send it; None where it was. Raises NotifyError."""
-    from relay.tickets.people import targets
-
-    address = target.removeprefix(CONTACT)
+def unsent(connection: Connection, book: Book, batch: Sequence[Notice]) -> Unsent | None:
+    """Why a batch isn't sent, as it is now, however long ago it was planned; None where it may be."""
+    target, facts = batch[0].target, batch[-1].facts
+    appliance = str(facts["appliance"])
+    reach = book.reach.get(target)
     if target.startswith(CONTACT):
-        if address not in way.contacts:
+        address = target.removeprefix(CONTACT)
+        found = appliances.find_appliance(connection, appliance)
+        if found is None or address not in found.contacts:
             return Unsent("it is no contact of the appliance any more", False)
         if not book.mail:
             return Unsent("no [notify] mail says by which server contacts are written to", False)
-        plugin: NotifyBase = targets.mail_to(book.mail, address)
-    elif target in book.urls:
-        plugin = targets.load(book.urls[target])
-    else:
+        reach = Reach(frozenset({address}), book.reach[MAIL].server)
+    if reach is None:
         return Unsent("no rule names it any more", False)
-    for one in sorted(targets.addresses(plugin)):
-        if reason := addresses.unreachable(one, way.down):
-            return Unsent(reason, True)
-    if way.served is not None and (reason := addresses.by_way_of(targets.server(plugin), way.served)):
-        return Unsent(reason, True)
-    targets.send(plugin, message)
-    return None
+    about_mail = batch[0].kind == LETTER or facts["condition"] == Condition.MAILFLOW
+    reason = addresses.lost_now(connection, reach, appliance, about_mail)
+    return Unsent(reason, True) if reason else None
+
+
+def _send(book: Book, target: str, message: Message) -> None:
+    """In a thread. Raises NotifyError."""
+    from relay.tickets.people import targets
+
+    if target.startswith(CONTACT):
+        targets.send(targets.mail_to(book.mail, target.removeprefix(CONTACT)), message)
+    else:
+        targets.send(targets.load(book.urls[target]), message)
 
 
 def _conflicts(connection: Connection, book: Book) -> list[str]:
     return list(addresses.conflicts(book, addresses.served(connection)))
 
 
-def _ended(connection: Connection, batch: Sequence[Notice], lane: str, unsent: Unsent | None, now: float) -> None:
-    if unsent is not None:
-        store.end(connection, batch, store.SKIPPED, now, unsent.why)
-        if unsent.said:
-            store.remark(connection, batch[0].ticket_id, f"{batch[0].target} was not told: {unsent.why}", now)
-        return
+def _skip(connection: Connection, batch: Sequence[Notice], reason: Unsent, now: float) -> None:
+    store.end(connection, batch, store.SKIPPED, now, reason.why)
+    if reason.said:
+        store.remark(connection, batch[0].ticket_id, f"{batch[0].target} was not told: {reason.why}", now)
+
+
+def _sent(connection: Connection, batch: Sequence[Notice], lane: str, now: float) -> None:
     store.end(connection, batch, store.SENT, now)
     store.save_lane(connection, store.load_lane(connection, lane).reached(now))
 

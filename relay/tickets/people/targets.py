@@ -26,7 +26,7 @@ from apprise.plugins.email import NotifyEmail
 from apprise.plugins.pagerduty import NotifyPagerDuty
 
 from relay.errors import NotifyError, SettingsError
-from relay.tickets.people.message import Message
+from relay.tickets.people.message import Message, Reach
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 15.0
@@ -43,18 +43,17 @@ _ASSET = AppriseAsset(
 _log = logging.getLogger("apprise")
 
 
-def check(urls: Mapping[str, str], mail: str) -> None:
-    """See that Apprise understands each. Raises SettingsError with the name of the first that it doesn't."""
+def reach(urls: Mapping[str, str]) -> dict[str, Reach]:
+    """Where each leads, by the same names. Raises SettingsError with the name of the first that Apprise doesn't
+    understand."""
+    found = {}
     for name, url in urls.items():
         try:
-            load(url)
+            plugin = load(url)
         except ValueError as error:
             raise SettingsError(f"[notify] {name}: {redacted(url)} {error}") from None
-    try:
-        if mail:
-            load(mail)
-    except ValueError as error:
-        raise SettingsError(f"[notify] mail: {redacted(mail)} {error}") from None
+        found[name] = Reach(addresses(plugin), server(plugin))
+    return found
 
 
 def load(url: str) -> NotifyBase:
