@@ -49,7 +49,7 @@ from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.choice import choose
 from relay.tickets.helpdesks.listener import Listener
 from relay.tickets.outbox import Outbox
-from relay.tickets.people.book import Book
+from relay.tickets.people.book import Book, get_ready, slow_to_read
 from relay.tickets.people.people import People
 from relay.tickets.plan import Terms
 from relay.tickets.warnings import Warnings
@@ -180,6 +180,9 @@ class App:
         """SIGHUP: reread the certificates, and those settings that a running node can take over."""
         try:
             settings = load(self._config)
+            if slow_to_read(settings):
+                asyncio.get_running_loop().run_in_executor(None, get_ready).add_done_callback(lambda _: self.reload())
+                return
             book = Book.of(settings)
             self.edge.reconfigure(settings.smtp)
         except RelayError as error:

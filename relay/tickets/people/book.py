@@ -7,6 +7,7 @@ is for.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -77,6 +78,19 @@ class Book:
         urls = {name: url for url, name in names.items()}
         reach = _reach(urls | ({MAIL: notify.mail} if notify.mail else {}))
         return cls(tuple(rules), urls, notify.mail, reach, zone)
+
+
+def slow_to_read(settings: Settings) -> bool:
+    """Whether reading the address book would hold up an event loop, for Apprise isn't loaded yet."""
+    notify = settings.notify
+    return bool(notify.urls or notify.mail or notify.rules) and "relay.tickets.people.targets" not in sys.modules
+
+
+def get_ready() -> None:
+    """Load what reading an address book needs."""
+    from relay.tickets.people import targets
+
+    targets.load("json://localhost")  # with its first URL Apprise loads all that it has
 
 
 def _reach(urls: Mapping[str, str]) -> Mapping[str, Reach]:

@@ -168,12 +168,12 @@ class People:
             message = compose(book, batch, self._cluster)
             await self._db.change(store.begin, batch)
             try:
-                await self._threads.call(lane, functools.partial(_send, book, first.target, message))
+                told = await self._threads.call(lane, functools.partial(_send, book, first.target, message))
             except NotifyError as error:
                 await self._db.change(_failed, batch, lane, error, self._clock.now(), _spread())
                 events.person_not_told(first.target, first.ticket_id, str(error), first.attempts + 1)
             else:
-                await self._db.change(_sent, batch, lane, self._clock.now())
+                await self._db.change(_sent, batch, lane, told, self._clock.now())
                 events.person_told(first.target, first.ticket_id, message.title)
         except Exception as error:
             events.fault("people", error)
@@ -210,14 +210,18 @@ def unsent(connection: Connection, book: Book, batch: Sequence[Notice]) -> Unsen
     return Unsent(reason, True) if reason else None
 
 
-def _send(book: Book, target: str, message: Message) -> None:
-    """In a thread. Raises NotifyError."""
+def _send(book: Book, target: str, message: Message) -> bool:
+    """In a thread; False where the target isn't told such things. Raises NotifyError."""
     from relay.tickets.people import targets
 
-    if target.startswith(CONTACT):
-        targets.send(targets.mail_to(book.mail, target.removeprefix(CONTACT)), message)
-    else:
-        targets.send(targets.load(book.urls[target]), message)
+    try:
+        if target.startswith(CONTACT):
+            return targets.send(targets.mail_to(book.mail, target.removeprefix(CONTACT)), message)
+        return targets.send(targets.load(book.urls[target]), message)
+    except NotifyError:
+        raise
+    except Exception as error:  # whatever a plugin may do, it isn't to be asked again at once
+        raise NotifyError(f"fails here: {type(error).__name__}") from error
 
 
 def _conflicts(connection: Connection, book: Book) -> list[str]:
@@ -230,7 +234,10 @@ def _skip(connection: Connection, batch: Sequence[Notice], reason: Unsent, now: 
         store.remark(connection, batch[0].ticket_id, f"{batch[0].target} was not told: {reason.why}", now)
 
 
-def _sent(connection: Connection, batch: Sequence[Notice], lane: str, now: float) -> None:
+def _sent(connection: Connection, batch: Sequence[Notice], lane: str, told: bool, now: float) -> None:
+    if not told:
+        store.end(connection, batch, store.SKIPPED, now, "a pager is told of incidents alone")
+        return
     store.end(connection, batch, store.SENT, now)
     store.save_lane(connection, store.load_lane(connection, lane).reached(now))
 

@@ -26,6 +26,7 @@ from apprise.plugins.email import NotifyEmail
 from apprise.plugins.pagerduty import NotifyPagerDuty
 
 from relay.errors import NotifyError, SettingsError
+from relay.mail import domain_of
 from relay.tickets.people.message import Message, Reach
 
 CONNECT_TIMEOUT = 10.0
@@ -79,7 +80,8 @@ def mail_to(url: str, address: str) -> NotifyEmail:
     plugin = load(url)
     if not isinstance(plugin, NotifyEmail):
         raise ValueError("is no URL of a mail server")
-    plugin.targets, plugin.cc, plugin.bcc = [(False, address)], set(), set()
+    local = address.rpartition("@")[0]
+    plugin.targets, plugin.cc, plugin.bcc = [(False, f"{local}@{domain_of(address)}")], set(), set()
     return plugin
 
 
@@ -109,7 +111,7 @@ def redacted(url: str) -> str:
 
 def send(plugin: NotifyBase, message: Message) -> bool:
     """Send it, however long that takes; False where this target isn't told such things. Raises NotifyError."""
-    title, text = message.title, message.text
+    title, text = " ".join(message.title.split()), message.text
     kind = NotifyType.SUCCESS if message.ends else NotifyType.FAILURE if message.pages else NotifyType.INFO
     if isinstance(plugin, NotifyPagerDuty):
         if not message.pages and not message.ends:
