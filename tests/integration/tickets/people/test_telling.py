@@ -123,21 +123,26 @@ async def test_who_hangs_holds_up_nobody_and_no_stop(office: Desk, tmp_path: Pat
 async def test_a_crash_in_mid_call_repeats_the_same_message(office: Desk, tmp_path: Path) -> None:
     """What was on its way comes again with the same key and nothing added; then what has come since."""
     async with hook() as oncall:
-        oncall.answers = LOST
         text = f'[notify]\nurls = ["{oncall.url()}"]'
         dying = Calls(office, tmp_path, text)
+        oncall.answers = 500
         office.facts(P1)
+        await dying.drain()
+        office.facts(P3)
+        oncall.answers = LOST
+        office.now += 10
         (task,) = await dying.people.turn()
-        await eventually(lambda: oncall.tries)
+        await eventually(lambda: oncall.posts)
         task.cancel()  # the process dies: it never learns what became of it
         with suppress(asyncio.CancelledError):
             await task
-        office.facts(P3)
+        office.facts(None)
         oncall.answers = 200
         await Calls(office, tmp_path, text).drain()
     first, again, then = oncall.posts
     assert again.body == first.body
-    assert then.first_line.startswith("P1 → P3")
+    assert ", 2 things happened since" in again.first_line
+    assert then.first_line.startswith("P3 resolved")
 
 
 async def test_what_happens_at_night_waits_for_the_desk_and_is_one_message(office: Desk, tmp_path: Path) -> None:
