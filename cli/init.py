@@ -61,6 +61,12 @@ timezone = "UTC"
 # url = "https://desk.example/hooks/relay"
 # secret = "whsec_..."
 
+# [notify]
+# Who is told of P1s and breaches (Apprise: mail, SMS, chat, PagerDuty); rules are in deploy/runbook.md.
+# urls = ["pagerduty://KEY@TOKEN"]
+# A mail server of yours, by which the customers' contacts are told of outages.
+# mail = "mailtos://relay:PASSWORD@smtp.desk.example"
+
 [metrics]
 listen = "127.0.0.1:9125"
 """
