@@ -245,6 +245,16 @@ def resolve(operator: Operator, number: int, reason: str) -> None:
     _do(operator, lambda c: operators.resolve(c, number, operator.who, reason, operator.now()), "resolved")
 
 
+@ticket.command("reopen")
+@click.argument("number", metavar="ID", type=int)
+@reason_option
+@json_option
+@click.pass_obj
+def reopen(operator: Operator, number: int, reason: str) -> None:
+    """Open a resolved one again; somebody has to take it anew."""
+    _do(operator, lambda c: operators.reopen(c, number, operator.who, reason, operator.now()), "is open again")
+
+
 def _do(operator: Operator, work: Callable[[Connection], Ticket], done: str) -> None:
     with operator.db.write() as connection:
         number = work(connection).id

@@ -103,6 +103,8 @@ def _carry_out(connection: Connection, word: Word, now: float) -> None:
             operators.set_priority(connection, number, Priority(word.priority or 0), actor, text, at)
         case Act.RESOLVE:
             operators.resolve(connection, number, actor, text, at)
+        case Act.REOPEN:
+            operators.reopen(connection, number, actor, text, at)
 
 
 def _taken_anew_at(connection: Connection, ticket_id: int) -> float:

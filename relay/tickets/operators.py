@@ -1,8 +1,7 @@
 """What people do with tickets. Each verb works inside the caller's transaction that writes, and returns the ticket.
 
 Saying the same thing twice is fine and changes nothing; what the ticket's state doesn't allow raises Refused with one
-plain line, a number that doesn't exist NotFound. ``actor`` is the person's own name. There is no verb for reopening:
-the relay does that when the trouble comes back.
+plain line, a number that doesn't exist NotFound. ``actor`` is the person's own name.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from relay.appliances import store as appliances
 from relay.errors import Refused
 from relay.tickets import desk, store
 from relay.tickets.states import RELAY, Condition, Event, Priority, Status, leading_to
+from relay.tickets.tables import tickets
 from relay.tickets.ticket import Ticket
 
 
@@ -128,6 +128,36 @@ def resolve(connection: Connection, ticket_id: int, actor: str, reason: str, now
     return store.get(connection, ticket_id)
 
 
+def reopen(connection: Connection, ticket_id: int, actor: str, reason: str, now: float) -> Ticket:
+    """It isn't settled after all: open again with the priority that it had, and somebody has to take it anew. It is a
+    person's ticket then, which the relay resolves only if it finds the trouble itself, and its end."""
+    _person(actor)
+    ticket = store.get(connection, ticket_id)
+    if not ticket.resolved:
+        return ticket
+    if ticket.appliance_id is None:
+        raise Refused(f"ticket {ticket_id} is about {ticket.appliance}, which is no appliance (any more)")
+    last = store.latest(connection, ticket.appliance_id, ticket.condition)
+    if last is not None and not last.resolved:
+        raise Refused(f"ticket {last.id} is open for {ticket.appliance} ({ticket.condition}) already")
+    openings = store.histories(connection, tickets.c.id == ticket_id, (Event.OPENED, Event.REOPENED))[ticket_id]
+    store.change(
+        connection,
+        ticket.id,
+        at={Status.RESOLVED},
+        status=str(Status.OPEN),
+        assignee=None,
+        resolved_at=None,
+        person_decided=True,
+    )
+    priority = str(int(ticket.priority))
+    data = {**openings[-1].data, "since": now}
+    store.record(
+        connection, ticket.id, Event.REOPENED, actor, now, before=priority, after=priority, reason=reason, data=data
+    )
+    return store.get(connection, ticket_id)
+
+
 def _set_waiting(connection: Connection, ticket_id: int, waiting: bool, actor: str, reason: str, now: float) -> Ticket:
     ticket = _unresolved(connection, ticket_id, actor)
     if ticket.waiting is not waiting:
@@ -166,7 +196,7 @@ def _unresolved(connection: Connection, ticket_id: int, actor: str) -> Ticket:
     _person(actor)
     ticket = store.get(connection, ticket_id)
     if ticket.resolved:
-        raise Refused(f"ticket {ticket_id} is resolved; the relay reopens it if the trouble comes back")
+        raise Refused(f"ticket {ticket_id} is resolved; 'relayctl ticket reopen {ticket_id}' opens it again")
     return ticket
 
 

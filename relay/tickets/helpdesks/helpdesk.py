@@ -42,6 +42,7 @@ class Act(StrEnum):
     RESUME = "resume"
     PRIORITY = "priority"
     RESOLVE = "resolve"
+    REOPEN = "reopen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,7 @@ def test_a_name_that_nobody_has_is_one_line(relayctl: Relayctl, command: list[st
         (["maintenance", "add", "acme", "--for", "soon"], "--for: 'soon' should be a time"),
         (["maintenance", "add", "acme", "--to", "2020-01-01"], "the window would be over before it begins"),
         (["recipient", "add", "gold.example", "a@other.example"], "'a@other.example' is not an address at gold"),
-        (["ticket", "ack", "1"], "ticket 1 is resolved; the relay reopens it if the trouble comes back"),
+        (["ticket", "ack", "1"], "ticket 1 is resolved; 'relayctl ticket reopen 1' opens it again"),
     ],
     ids=" ".join,
 )

@@ -211,3 +211,36 @@ def test_a_ticket_outlives_its_appliance(office: Desk) -> None:
     left = office.see(store.get, ticket.id)
     assert (left.appliance_id, left.appliance, left.customer) == (None, "gold", "Gold Ltd")
     assert office.see(reading.most_urgent) == {}
+
+
+def test_a_person_opens_a_resolved_ticket_again(office: Desk) -> None:
+    """With its priority, new clocks, and nobody's; it stays until a person resolves it: the relay sees no trouble."""
+    ticket = office.facts(P1)
+    assert ticket is not None
+    office.do(operators.acknowledge, ticket.id, "dana", office.now)
+    office.facts(None)
+    office.now += 7200
+    again = office.do(operators.reopen, ticket.id, "erin", "it isn't", office.now)
+    assert (str(again.status), again.assignee, again.resolved_at) == ("open", None, None)
+    found = office.see(reading.get, ticket.id, OFFICE, office.now)
+    assert [cycle.started_at for cycle in found.cycles][-1] == office.now
+    office.facts(None)
+    assert not office.see(store.get, ticket.id).resolved
+    before = office.everything()
+    office.do(operators.reopen, ticket.id, "erin", "it isn't", office.now)
+    assert office.everything() == before, "said twice it changes nothing"
+
+
+def test_a_ticket_isnt_opened_again_beside_another(office: Desk) -> None:
+    """One open ticket for each appliance and condition; nor does the relay say this as a person."""
+    first = office.facts(P1)
+    assert first is not None
+    office.facts(None)
+    office.now += 7200
+    second = office.facts(P1, outage_id=2, started_at=office.now)
+    assert second is not None
+    assert second.id != first.id
+    with pytest.raises(Refused, match=f"ticket {second.id} is open for acme"):
+        office.do(operators.reopen, first.id, "erin", "", office.now)
+    with pytest.raises(Refused, match="no person's name"):
+        office.do(operators.reopen, first.id, "relay", "", office.now)

@@ -171,6 +171,43 @@ async def test_what_engineers_do_in_rt_drives_our_clocks(office: Desk, server: R
         assert texts == ["We are on it.\nMore soon – grüße"]
 
 
+async def test_an_engineer_opens_a_resolved_ticket_again(office: Desk, server: RequestTracker) -> None:
+    """Then it is open here too, with new clocks; where only the customer has written, and RT opened it, it isn't."""
+    async with Wire(office, server) as wire:
+        ours = office.facts(P3)
+        assert ours is not None
+        number = await wire.tell()
+        dana = server.person("dana")
+        dana.set(number, Status="resolved", Requestor="carol@acme.example")
+        await wire.listen()
+        server.person("carol").reply(number, "thank you!")
+        await wire.listen()
+        assert wire.ticket(ours.id).resolved
+        dana.set(number, Status="resolved")
+        dana.set(number, Status="open")
+        await wire.listen()
+        assert not wire.ticket(ours.id).resolved
+        assert len(office.see(reading.get, ours.id, ALWAYS, office.now).cycles) == 2
+        await wire.tell()
+        assert server.ticket(number)["Status"] == "open", "RT isn't told what was said in RT"
+
+
+async def test_what_was_done_before_the_adoption_outlives_a_crash(office: Desk, server: RequestTracker) -> None:
+    """The process that adopted the ticket dies before it has heard; the next one hears it all, once."""
+    theirs = server.person("erin").open("no mail since noon", Requestor="carol@acme.example")
+    server.person("dana").take(theirs)
+    server.person("dana").reply(theirs, "We are looking.")
+    async with Wire(office, server) as dying:
+        ours = office.facts(P1)
+        assert ours is not None
+        assert await dying.tell() == theirs
+    story = ["relay opened 1", "dana acknowledged acknowledged", "dana responded responded"]
+    for _ in range(2):
+        async with Wire(office, server) as wire:
+            await wire.listen()
+            assert office.story(ours.id) == story
+
+
 async def test_opening_it_is_an_acknowledgment_where_nobody_has_it(office: Desk, server: RequestTracker) -> None:
     """An engineer who sets it to open has taken it; another who does so later takes it from nobody."""
     async with Wire(office, server) as wire:

@@ -45,7 +45,7 @@ def test_every_command_is_there() -> None:
         recipient add|remove|list|import|forget|check|sync
         queue list|show|hold|release|retry|drop|export|reports
         failover activate|deactivate|history
-        ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve
+        ticket list|show|open|ack|respond|wait|resume|comment|priority|resolve|reopen
         maintenance add|list|remove
         notify list|test
         backup record|list

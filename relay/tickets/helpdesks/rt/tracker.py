@@ -121,6 +121,7 @@ class RequestTracker:
             ours = {number: int(name[1]) for name, number in self._priorities.items()}
             self._reader = Reader(self._rest, str(own.get("Name")), ours)
             self._own = str(own.get("Name"))
+            await self._recall_adopted()
         return self._reader
 
     async def _find(self, message: Message) -> Mapping[str, Any] | None:
@@ -225,6 +226,12 @@ class RequestTracker:
         if about["status"] in ("open", "acknowledged"):
             due = about["acknowledge_due"] if about["status"] == "open" else about["respond_due"]
         return {**wanted, "Due": date(None if due is None else datetime.fromisoformat(due).timestamp())}
+
+    async def _recall_adopted(self) -> None:
+        """Those that were adopted lately: a process that died may not have heard yet what was done there before."""
+        ours = f"CF.{{{self._settings.field}}} IS NOT NULL AND Creator != {quoted(self._own)}"
+        found = await self._rest.search("tickets", f"{self._here()} AND {ours} AND Created > '2 days ago'")
+        self._adopted |= {_number(one) for one in found.rows}
 
     async def _of_adopted(self, reader: Reader, tickets: Mapping[str, int], known: Container[str]) -> list[Word]:
         """What people had done in adopted tickets before those were ours: whose it is, and what they answered."""

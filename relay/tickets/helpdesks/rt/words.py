@@ -79,8 +79,10 @@ class Reader:
         word: Word | None = None
         if new in ENDS:
             word = say(Act.RESOLVE, who, f"{new} in RT")
-        elif old in ENDS:
-            word = say(Act.COMMENT, who, f"opened it again in RT; it stays {old} here until the trouble comes back")
+        elif old in ENDS and creator != SYSTEM and await self.is_engineer(creator):
+            word = say(Act.REOPEN, who, "opened it again in RT")
+        elif old in ENDS:  # RT itself, because the customer wrote a thank-you: nobody is to be woken for that
+            word = say(Act.COMMENT, who, f"opened it again in RT; it stays {old} here")
         elif new == "stalled":
             word = say(Act.WAIT, who, "stalled in RT")
         elif old == "stalled":
