@@ -18,6 +18,7 @@ from relay.tickets.people.batch import Notice, batch_of
 from relay.tickets.people.rules import CONTACT, OF_PEOPLE
 from relay.tickets.people.tables import lanes, notices
 from relay.tickets.states import RELAY, Event
+from relay.tickets.tables import tickets as tickets_table
 
 CONTACTS = "contacts"
 """The lane of all that goes to customers' contacts: the mail server of [notify] mail."""
@@ -153,7 +154,10 @@ def give_up(connection: Connection, now: float) -> list[tuple[int, str, str]]:
 
 
 def remark(connection: Connection, ticket_id: int, text: str, now: float) -> None:
-    """A line in the ticket's history about whom it couldn't be told to."""
+    """A line in the ticket's history about whom it couldn't be told to; the same line once."""
+    said = tickets.histories(connection, tickets_table.c.id == ticket_id, (Event.COMMENT,)).get(ticket_id, ())
+    if any(entry.reason == text for entry in said):
+        return
     tickets.record(connection, ticket_id, Event.COMMENT, RELAY, now, reason=text, data={OF_PEOPLE: True})
 
 

@@ -138,8 +138,8 @@ async def test_nothing_is_written_to_a_domain_that_is_down(office: Desk, tmp_pat
         office.facts(P3)
         await calls.drain()
         assert [one.recipients for one in server.messages] == [("x@gold.example",)]
-    said = office.rows("SELECT reason FROM ticket_events WHERE event = 'comment' ORDER BY id")
-    assert said[:2] == [
+    said = office.rows("SELECT reason FROM ticket_events WHERE event = 'comment' ORDER BY 1")
+    assert said == [
         ("a was not told: ops@sub.acme.example gets no mail while acme.example is down",),
         ("b was not told: x@gold.example gets no mail while gold.example is down",),
     ]

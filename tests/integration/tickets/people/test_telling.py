@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from relay.hours import Calendar
 from relay.tickets import operators
 from relay.tickets.people import store
 from relay.tickets.people import targets as apprise
+from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
+from relay.tickets.warnings import record_warnings
 from tests.integration.tickets.conftest import Desk
-from tests.integration.tickets.people.calls import DAY, Calls, outcomes, rule
+from tests.integration.tickets.people.calls import DAY, Calls, book_of, outcomes, rule
 from tests.support.hook import CUT, GARBAGE, HANG, LOST, Fault, hook
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
@@ -47,16 +50,11 @@ async def test_whoever_is_on_call_hears_p1_then_p3_then_resolved(office: Desk, t
 
 async def test_the_short_way_tells_of_p1_and_of_every_breach(office: Desk, tmp_path: Path) -> None:
     """A P3 that nobody has looked at in time is told; that it was opened isn't."""
-    from relay.tickets.plan import Terms
-    from relay.tickets.warnings import record_warnings
-
     async with hook() as oncall:
         calls = Calls(office, tmp_path, f'[support]\nhours = "always"\n[notify]\nurls = ["{oncall.url()}"]')
         office.facts(P3, condition=Condition.BACKUP, outage_id=None)
         await calls.drain()
         assert oncall.posts == []
-        from relay.hours import Calendar
-
         office.now += 2 * 3600
         office.do(record_warnings, office.now, Terms(Calendar.parse("always")))
         await calls.drain()
@@ -183,18 +181,19 @@ async def test_after_a_day_nobody_is_told_any_more(office: Desk, tmp_path: Path)
 async def test_a_rule_that_is_gone_tells_nobody_and_another_url_gets_what_waits(office: Desk, tmp_path: Path) -> None:
     """A token that was renewed in relay.toml is for the same person; SIGHUP tries at once."""
     async with hook() as oncall:
-        refused = f'[notify]\nurls = ["json://127.0.0.1:{free_port()}/"]'
-        calls = Calls(office, tmp_path, refused)
+        calls = Calls(office, tmp_path, f'[notify]\nurls = ["json://127.0.0.1:{free_port()}/"]')
         office.facts(P1)
         await calls.drain()
-        mended = Calls(office, tmp_path, f'[notify]\nurls = ["{oncall.url()}"]')
-        calls.people.reconfigure(mended.people._book, mended.people._terms)
+        calls.people.reconfigure(*book_of(tmp_path, f'[notify]\nurls = ["{oncall.url()}"]'))
         await calls.drain()
         assert len(oncall.posts) == 1
-        nobody = Calls(office, tmp_path, "")
+        oncall.answers = 500
         office.facts(P3)
-        await calls.people.turn()
-        calls.people.reconfigure(nobody.people._book, nobody.people._terms)
+        await calls.drain()
+        calls.people.reconfigure(*book_of(tmp_path, ""))
+        await calls.drain()
+    assert outcomes(office) == [("opened", "sent"), ("lowered", "skipped")]
+    assert office.rows("SELECT last_error FROM notices ORDER BY id DESC LIMIT 1") == [("no rule names it any more",)]
 
 
 async def test_a_person_said_it_is_told_with_their_name(office: Desk, tmp_path: Path) -> None:
