@@ -7,7 +7,6 @@ refused while the disk has no room for it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from relay.mail import Recipient, storable
 from relay.queue.content import Piece
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome
+from relay.queue.statements import Statements
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.tables import PLACES
 
@@ -108,5 +108,5 @@ class Record:
 class Call:
     """Work inside the writer's transaction; the result is its own."""
 
-    work: Callable[[sqlite3.Connection, Deltas], Any]
+    work: Callable[[Statements, Deltas], Any]
     weight: int = 0

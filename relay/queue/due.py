@@ -5,33 +5,18 @@ Health decides whether an appliance is tried at all; only what a healthy primary
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from typing import Any
 
 from relay.mail import Client
 from relay.queue.model import Due, Outgoing
-from relay.queue.tables import HOT, PLACES
+from relay.queue.statements import Statements
+from relay.queue.tables import PLACES
 
-_PAGE = f"""
-SELECT id FROM recipients
-WHERE {HOT} AND appliance_id = ? AND state = 'queued' AND id >= ? AND id < ?
-  AND (next_attempt_at IS NULL OR next_attempt_at <= ?)
-ORDER BY id {{order}} LIMIT ?
-"""  # noqa: S608
-_DUE = f"""
-SELECT m.id, m.appliance_id, m.sender, m.size, m.received_at, m.body, m.smtputf8, m.ret, m.envid,
-       m.client_ip, m.client_port, m.client_helo, m.client_protocol,
-       r.id, r.address, r.notify, r.orcpt, r.attempts, r.domain, r.outage_id
-FROM json_each(?) AS page CROSS JOIN messages AS m ON m.id = page.value
-CROSS JOIN recipients AS r ON r.id >= m.id * {PLACES} AND r.id < (m.id + 1) * {PLACES}
-WHERE r.state = 'queued' AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= ?)
-"""  # noqa: S608
 _END = 2**62
 
 
 def due(
-    connection: sqlite3.Connection, appliance_id: int, now: float, *, newest: bool, limit: int, after: int | None
+    statements: Statements, appliance_id: int, now: float, *, newest: bool, limit: int, after: int | None
 ) -> list[Outgoing]:
     """Messages with all of their recipients that are due, ``limit`` at most (fewer where they have many recipients).
 
@@ -41,11 +26,8 @@ def due(
     first, end = 0, _END
     if after is not None:
         first, end = (0, after * PLACES) if newest else ((after + 1) * PLACES, _END)
-    query = _PAGE.format(order="DESC" if newest else "ASC")
-    ids = connection.execute(query, (appliance_id, first, end, now, limit))
-    page = list(dict.fromkeys(recipient_id // PLACES for (recipient_id,) in ids))
     grouped: dict[int, list[tuple[Any, ...]]] = {}
-    for row in connection.execute(_DUE, (json.dumps(page), now)):
+    for row in statements.due(appliance_id, first, end, now, newest=newest, limit=limit):
         grouped.setdefault(row[0], []).append(row)
     return [_outgoing(rows) for rows in grouped.values()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from relay.errors import DatabaseError, Deferred
 from relay.queue import proofs
 from relay.queue.ledger import Deltas
 from relay.queue.slices import PAUSE, ROWS
+from relay.queue.statements import Statements
 
 LOOK = 10.0
 """Seconds between two looks at how deep the queue is."""
@@ -22,7 +22,7 @@ SWEEP = 600.0
 TRACE_KEPT = 30 * 86400.0
 ARRIVALS_KEPT = 90 * 86400.0
 
-Call = Callable[[Callable[[sqlite3.Connection, Deltas], Any]], Awaitable[Any]]
+Call = Callable[[Callable[[Statements, Deltas], Any]], Awaitable[Any]]
 
 
 async def keep(
@@ -53,19 +53,19 @@ async def sweep(call: Call, now: float) -> None:
     await call(proofs.forget(now - proofs.REMEMBERED))
 
 
-def _forget_traces(before: float, after: int, connection: sqlite3.Connection, _: Deltas) -> int | None:
+def _forget_traces(before: float, after: int, statements: Statements, _: Deltas) -> int | None:
     """A slice of what left before then; the number to go on after. Numbers are in the order of receipt, so the search
     ends with the first message that was received later."""
-    rows = connection.execute(
+    rows = statements.execute(
         f"SELECT id, received_at, removed_at FROM trace WHERE id > ? ORDER BY id LIMIT {ROWS}",  # noqa: S608
         (after,),
     ).fetchall()
     old = [(number,) for number, _, removed_at in rows if removed_at < before]
-    connection.executemany("DELETE FROM trace WHERE id = ?", old)
+    statements.executemany("DELETE FROM trace WHERE id = ?", old)
     if len(rows) < ROWS or rows[-1][1] >= before:
         return None
     return int(rows[-1][0])
 
 
-def _forget_arrivals(before: int, connection: sqlite3.Connection, _: Deltas) -> None:
-    connection.execute("DELETE FROM arrivals WHERE hour < ?", (before,))
+def _forget_arrivals(before: int, statements: Statements, _: Deltas) -> None:
+    statements.execute("DELETE FROM arrivals WHERE hour < ?", (before,))

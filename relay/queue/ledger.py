@@ -7,8 +7,9 @@ node, in key order, and reading sums them. ``relayctl db check`` (relay.queue.ve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -107,3 +108,24 @@ class Deltas:
         depth = self.depths[appliance_id, domain]
         depth[2] -= size
         depth[3] -= 1
+
+    def rows(self, node: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[Any, ...]]]]:
+        """(table, key columns, columns of sums, rows of ``node`` to be added to what is there, in key order)."""
+        yield (
+            "ledger",
+            ("domain", "node", "outage_id"),
+            COLUMNS,
+            [(domain, node, outage, *sums) for (domain, outage), sums in sorted(self.ledger.items()) if any(sums)],
+        )
+        yield (
+            "depths",
+            ("appliance_id", "domain", "node"),
+            ("queued", "held", "bytes", "messages"),
+            [(number, domain, node, *sums) for (number, domain), sums in sorted(self.depths.items()) if any(sums)],
+        )
+        yield (
+            "arrivals",
+            ("domain", "hour", "node"),
+            ("bytes",),
+            [(domain, hour, node, size) for (domain, hour), size in sorted(self.arrivals.items())],
+        )

@@ -7,22 +7,21 @@ repeated. What leaves (drop) leaves its trace like any other mail, with ``who`` 
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
 from relay.appliances import wakes
 from relay.db import Database
-from relay.queue import sqlite
 from relay.queue.commands import Change
 from relay.queue.filter import Filter
 from relay.queue.ledger import Deltas
 from relay.queue.slices import PAUSE, ROWS
+from relay.queue.statements import statements_on
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.tables import PLACES, messages, recipients
 
@@ -206,9 +205,9 @@ def _slices(db: Database, wanted: Filter, now: float, sources: tuple[State, ...]
 
 
 def _carry_out(connection: Connection, changes: list[Change], now: float) -> int:
-    raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
     deltas = Deltas()
-    done = sum(sqlite.change(raw, changes, deltas, now))
-    sqlite.add_deltas(raw, NODE, deltas)
+    statements = statements_on(connection)
+    done = sum(statements.change(changes, deltas, now))
+    statements.add_deltas(NODE, deltas)
     wakes.mark(connection, {appliance_id for appliance_id, _ in deltas.depths})
     return done

@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from relay import events
@@ -27,12 +26,12 @@ from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome, Outgoing, Waiting
 from relay.queue.reader import Reader, piece_ids, read_piece
 from relay.queue.reports import Reports
-from relay.queue.space import disk_free
+from relay.queue.sqlite_store import SqliteStore
+from relay.queue.statements import Statements
 from relay.queue.states import WAITING, Reason, State
-from relay.queue.store import SqliteStore
 from relay.queue.sums import Depth, Sums
 from relay.queue.upload import Upload, Work, remove_orphans
-from relay.queue.writer import Writer
+from relay.queue.writer import Store, Writer
 
 T = TypeVar("T")
 
@@ -41,6 +40,7 @@ class Queue:
     """One for each node. ``on_accept`` is called on the loop with the appliances that got mail, after its commit.
 
     ``min_disk_free``: bytes of the disk that mail leaves free, where that is more than is reserved anyway.
+    ``database_capacity``: bytes that the volume of a database on a server has, which nobody but an operator knows.
     """
 
     def __init__(
@@ -51,14 +51,15 @@ class Queue:
         *,
         on_accept: Callable[[Iterable[int]], None],
         min_disk_free: int = 0,
+        database_capacity: int = 0,
     ) -> None:
         self._db = db
         self._clock = clock
         self._node = node
         self._on_accept = on_accept
         self._sums = Sums()
-        self._store = SqliteStore(db, clock, node, self._sums)
-        self.reconfigure(min_disk_free)
+        self._store: Store = SqliteStore(db, clock, node, self._sums)
+        self._store.reconfigure(min_disk_free, database_capacity)
         self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
         self._packers = ThreadPoolExecutor(2, "pack")
@@ -86,21 +87,19 @@ class Queue:
         await self._reader.close()
         self._packers.shutdown()
 
-    def reconfigure(self, min_disk_free: int) -> None:
-        """Leave so many bytes of the disk free from the next look at it on, within a second."""
-        self._store.keep_free = min_disk_free
+    def reconfigure(self, min_disk_free: int, database_capacity: int = 0) -> None:
+        """Another room for mail from the next look at it on, within a second."""
+        self._store.reconfigure(min_disk_free, database_capacity)
 
     # --- mail comes in ---
 
-    def disk_free(self) -> int:
-        """Bytes that the disk has left for mail."""
-        return disk_free(Path(self._db.name), self._store.keep_free)
+    def disk_free(self) -> int | None:
+        """Bytes that the disk has left for mail; None where nobody knows."""
+        return self._store.disk_free()
 
     def check(self) -> None:
         """At MAIL. Raises Deferred: 452 4.3.1 without room, 451 4.3.0 where mail can't be stored soon."""
         self._writer.check()
-        if self._store.room <= 0:
-            raise Deferred(452, "4.3.1", "no room left to store mail, try again later")
 
     def depth_of_domain(self, domain: str) -> Depth:
         """What is here for a domain, for its quotas; from memory."""
@@ -239,7 +238,7 @@ class Queue:
             after = last
             await asyncio.sleep(slices.PAUSE)
 
-    async def _call(self, work: Callable[[sqlite3.Connection, Deltas], T], weight: int = 0) -> T:
+    async def _call(self, work: Callable[[Statements, Deltas], T], weight: int = 0) -> T:
         result: T = await self._writer.submit(Call(work, weight))
         return result
 
@@ -274,5 +273,5 @@ class Queue:
             events.queue_depth(domain, State.HELD, depth.held)
 
 
-def _due(connection: sqlite3.Connection, **wanted: Any) -> list[Outgoing]:
-    return due.due(connection, **wanted)
+def _due(statements: Statements, **wanted: Any) -> list[Outgoing]:
+    return due.due(statements, **wanted)

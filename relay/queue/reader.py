@@ -7,9 +7,7 @@ statement, never a transaction that lasts.
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,6 +15,8 @@ from typing import Any, TypeVar
 from relay.db import Database
 from relay.errors import DatabaseError, NotFound
 from relay.queue.content import unpack
+from relay.queue.sqlite import SqliteStatements
+from relay.queue.statements import Statements
 from relay.queue.tables import PLACES
 
 T = TypeVar("T")
@@ -24,17 +24,12 @@ T = TypeVar("T")
 MAX_GATHERED = 64
 """Contents read with one statement."""
 
-_CONTENTS = f"""
-SELECT m.id, c.packed, c.data
-FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.id = wanted.value
-CROSS JOIN content AS c ON c.id >= m.content_id * {PLACES} AND c.id < (m.content_id + 1) * {PLACES}
-"""  # noqa: S608
 _PIECES = """
-SELECT c.id FROM messages AS m JOIN content AS c ON c.id >= m.content_id * ?1 AND c.id < (m.content_id + 1) * ?1
-WHERE m.id = ?2 ORDER BY c.id
+SELECT c.id FROM messages AS m JOIN content AS c ON c.id >= m.content_id * ? AND c.id < (m.content_id + 1) * ?
+WHERE m.id = ? ORDER BY c.id
 """
 
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[Statements], Any]
 _Wish = tuple[int | Work, "asyncio.Future[Any]"]
 """A message whose content is wanted, or any reading; and who waits for it."""
 
@@ -51,8 +46,8 @@ class Reader:
     async def start(self) -> None:
         """Raises DatabaseError, sqlite3.Error."""
         self._loop = asyncio.get_running_loop()
-        connection = await asyncio.to_thread(self._open)
-        self._thread = threading.Thread(target=self._serve, args=(connection,), name="reader", daemon=True)
+        statements = await asyncio.to_thread(self._open)
+        self._thread = threading.Thread(target=self._serve, args=(statements,), name="reader", daemon=True)
         self._thread.start()
 
     async def close(self) -> None:
@@ -66,7 +61,7 @@ class Reader:
         found: bytes = await self._ask(message_id)
         return found
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Statements], T]) -> T:
         """The result of ``work``, which should be quick."""
         result: T = await self._ask(work)
         return result
@@ -78,14 +73,14 @@ class Reader:
         self._wishes.put((wish, future))
         return future
 
-    def _open(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = self._db.raw()
+    def _open(self) -> Statements:
+        connection = self._db.raw()
         connection.execute("PRAGMA query_only=ON")
-        return connection
+        return SqliteStatements(connection)
 
     # --- in the thread ---
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
+    def _serve(self, statements: Statements) -> None:
         while (wish := self._wishes.get()) is not None:
             wishes = [wish]
             while len(wishes) < MAX_GATHERED and not self._wishes.empty():
@@ -94,58 +89,58 @@ class Reader:
                     self._wishes.put(None)
                     break
                 wishes.append(more)
-            answers = _answers(connection, wishes)
+            answers = _answers(statements, wishes)
             try:
                 self._loop.call_soon_threadsafe(_hand_out, answers)
             except RuntimeError:
                 break  # the loop is closed
-        connection.close()
+        statements.close()
 
 
-def _answers(connection: sqlite3.Connection, wishes: list[_Wish]) -> list[tuple[asyncio.Future[Any], Any]]:
+def _answers(statements: Statements, wishes: list[_Wish]) -> list[tuple[asyncio.Future[Any], Any]]:
     """For each wish its result, or the exception that came instead."""
     wanted = {wish for wish, _ in wishes if isinstance(wish, int)}
-    contents = _contents_or_errors(connection, wanted)
+    contents = _contents_or_errors(statements, wanted)
     answers = []
     for wish, future in wishes:
         if isinstance(wish, int):
             answers.append((future, contents[wish] if wish in contents else _gone(wish)))
             continue
         try:
-            answers.append((future, wish(connection)))
+            answers.append((future, wish(statements)))
         except Exception as error:
             answers.append((future, error))
     return answers
 
 
-def _contents_or_errors(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, Any]:
+def _contents_or_errors(statements: Statements, wanted: set[int]) -> dict[int, Any]:
     """Contents that are there; where reading fails each is read alone, so that a damaged one harms no other."""
     try:
-        return dict(_contents(connection, wanted)) if wanted else {}
+        return dict(_contents(statements, wanted)) if wanted else {}
     except Exception as error:
         if len(wanted) == 1:
             return dict.fromkeys(wanted, error)
-        return {number: found for one in wanted for number, found in _contents_or_errors(connection, {one}).items()}
+        return {number: found for one in wanted for number, found in _contents_or_errors(statements, {one}).items()}
 
 
-def _contents(connection: sqlite3.Connection, wanted: set[int]) -> dict[int, bytes]:
+def _contents(statements: Statements, wanted: set[int]) -> dict[int, bytes]:
     pieces: dict[int, list[bytes]] = {}
-    for message_id, packed, data in connection.execute(_CONTENTS, (json.dumps(list(wanted)),)):
+    for message_id, packed, data in statements.contents(wanted):
         pieces.setdefault(message_id, []).append(unpack(packed, data))
     return {message_id: b"".join(parts) for message_id, parts in pieces.items()}
 
 
-def piece_ids(message_id: int, connection: sqlite3.Connection) -> list[int]:
+def piece_ids(message_id: int, statements: Statements) -> list[int]:
     """The ids of all pieces of a message's content, in order. Raises NotFound where it is gone."""
-    rows = connection.execute(_PIECES, (PLACES, message_id)).fetchall()
+    rows = statements.execute(_PIECES, (PLACES, PLACES, message_id)).fetchall()
     if not rows:
         raise _gone(message_id)
     return [piece_id for (piece_id,) in rows]
 
 
-def read_piece(message_id: int, piece_id: int, connection: sqlite3.Connection) -> bytes:
+def read_piece(message_id: int, piece_id: int, statements: Statements) -> bytes:
     """One of them. Raises NotFound where the message has gone meanwhile."""
-    row = connection.execute("SELECT packed, data FROM content WHERE id = ?", (piece_id,)).fetchone()
+    row = statements.execute("SELECT packed, data FROM content WHERE id = ?", (piece_id,)).fetchone()
     if row is None:
         raise _gone(message_id)
     return unpack(*row)

@@ -7,7 +7,6 @@ is removed when it was taken, refused for good, or has become too old. Nothing h
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from relay.db import Database
 from relay.errors import NotFound
 from relay.queue.content import pack, unpack
 from relay.queue.ledger import Deltas
+from relay.queue.statements import Statements
 from relay.queue.tables import reports
 
 Commit = Callable[..., Awaitable[Any]]
@@ -65,11 +65,11 @@ class Report:
 _COLUMNS = [reports.c[name] for name in Report.__dataclass_fields__]
 
 
-def add(connection: sqlite3.Connection, report: NewReport, now: float) -> None:
+def add(statements: Statements, report: NewReport, now: float) -> None:
     """Inside the transaction that makes it true."""
     about = json.dumps(report.about, ensure_ascii=False)
     whom = (report.appliance_id, report.message_id, report.sender, report.domain, report.kind, about)
-    connection.execute(_NEW, (*whom, now, now, *pack(report.content)))
+    statements.execute(_NEW, (*whom, now, now, *pack(report.content)))
 
 
 class Reports:
@@ -149,12 +149,12 @@ def _content(connection: Connection, number: int) -> bytes:
     return unpack(row.packed, row.content)
 
 
-def _remove(number: int, connection: sqlite3.Connection, _: Deltas) -> None:
-    connection.execute("DELETE FROM reports WHERE id = ?", (number,))
+def _remove(number: int, statements: Statements, _: Deltas) -> None:
+    statements.execute("DELETE FROM reports WHERE id = ?", (number,))
 
 
-def _defer(number: int, reply: str, next_attempt_at: float, connection: sqlite3.Connection, _: Deltas) -> None:
-    connection.execute(
+def _defer(number: int, reply: str, next_attempt_at: float, statements: Statements, _: Deltas) -> None:
+    statements.execute(
         "UPDATE reports SET attempts = attempts + 1, last_reply = ?, next_attempt_at = ? WHERE id = ?",
         (reply, next_attempt_at, number),
     )

@@ -5,17 +5,16 @@ Each function changes nothing where a recipient no longer stands as it did when 
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from relay.queue import reports, sqlite
+from relay.queue import reports
 from relay.queue.cases import Case
 from relay.queue.commands import Change
 from relay.queue.ledger import Deltas
 from relay.queue.reports import NewReport
 from relay.queue.slices import ROWS
+from relay.queue.statements import Statements
 from relay.queue.states import Reason, State
 from relay.queue.tables import PLACES
 
@@ -45,52 +44,47 @@ class Settlement:
     report: NewReport | None
 
 
-_STAND = "SELECT count(*) FROM recipients WHERE id IN (SELECT value FROM json_each(?)) AND state = ? AND reason IS ?"
-
-
-def settle(settlement: Settlement, now: float, connection: sqlite3.Connection, deltas: Deltas) -> bool:
+def settle(settlement: Settlement, now: float, statements: Statements, deltas: Deltas) -> bool:
     """True where all of it was carried out, False where nothing was."""
     fates = settlement.fates
     source, reason = (State.QUEUED, None) if settlement.expired else (State.HELD, Reason.FAILED)
-    ids = json.dumps([fate.recipient_id for fate in fates])
-    if connection.execute(_STAND, (ids, source, reason)).fetchone() != (len(fates),):
+    if statements.standing([fate.recipient_id for fate in fates], source, reason) != len(fates):
         return False
+    if settlement.report is not None:
+        reports.add(statements, settlement.report, now)
+    changes = [Change(fate.recipient_id, (source,), fate.state, now, fate.reason, fate.reply) for fate in fates]
+    if not all(statements.change(changes, deltas, now)):
+        raise RuntimeError(f"recipients of message {settlement.message_id} should have moved, and didn't")
     if any(fate.reason is Reason.QUARANTINED for fate in fates):
-        connection.execute(
+        statements.execute(
             "UPDATE messages SET verdict = ?, evidence = ?, quarantined_at = ? WHERE id = ?",
             (settlement.verdict, settlement.evidence, now, settlement.message_id),
         )
-    if settlement.report is not None:
-        reports.add(connection, settlement.report, now)
-    changes = [Change(fate.recipient_id, (source,), fate.state, now, fate.reason, fate.reply) for fate in fates]
-    if not all(sqlite.change(connection, changes, deltas, now)):
-        raise sqlite3.IntegrityError(f"recipients of message {settlement.message_id} should have moved, and didn't")
     return True
 
 
-def warn(case: Case, report: NewReport | None, now: float, connection: sqlite3.Connection, _: Deltas) -> bool:
+def warn(case: Case, report: NewReport | None, now: float, statements: Statements, _: Deltas) -> bool:
     """The sender is told of the delay, or (None) never will be; False where that was decided before, or where a
     recipient no longer waits."""
-    ids = json.dumps([one.id for one in case.recipients])
-    if connection.execute(_STAND, (ids, State.QUEUED, None)).fetchone() != (len(case.recipients),):
+    if statements.standing([one.id for one in case.recipients], State.QUEUED, None) != len(case.recipients):
         return False
     first = "UPDATE messages SET warned_at = ? WHERE id = ? AND warned_at IS NULL"
-    if not connection.execute(first, (now, case.id)).rowcount:
+    if not statements.execute(first, (now, case.id)).rowcount:
         return False
     if report is not None:
-        reports.add(connection, report, now)
+        reports.add(statements, report, now)
     return True
 
 
-def keep_verdicts(verdicts: Collection[tuple[int, str, str]], connection: sqlite3.Connection, _: Deltas) -> None:
+def keep_verdicts(verdicts: Collection[tuple[int, str, str]], statements: Statements, _: Deltas) -> None:
     """(message, verdict, evidence)."""
-    rows = [(verdict, evidence, number) for number, verdict, evidence in verdicts]
-    connection.executemany("UPDATE messages SET verdict = ?, evidence = ? WHERE id = ?", rows)
+    rows = [(verdict, evidence, number) for number, verdict, evidence in sorted(verdicts)]
+    statements.executemany("UPDATE messages SET verdict = ?, evidence = ? WHERE id = ?", rows)
 
 
-def ask_again(message_id: int, evidence: str, at: float, connection: sqlite3.Connection, _: Deltas) -> None:
+def ask_again(message_id: int, evidence: str, at: float, statements: Statements, _: Deltas) -> None:
     """It was asked in vain once more."""
-    connection.execute(
+    statements.execute(
         "UPDATE messages SET asked = asked + 1, evidence = ?, ask_at = ? WHERE id = ?", (evidence, at, message_id)
     )
 
@@ -104,14 +98,12 @@ LIMIT {ROWS}
 """  # noqa: S608
 
 
-def drop_quarantined(
-    before: float, now: float, connection: sqlite3.Connection, deltas: Deltas
-) -> list[tuple[int, str]]:
+def drop_quarantined(before: float, now: float, statements: Statements, deltas: Deltas) -> list[tuple[int, str]]:
     """A slice of what was quarantined before then: (message, address) of each that is dropped now."""
-    rows = connection.execute(_OLD, (before,)).fetchall()
+    rows = statements.execute(_OLD, (before,)).fetchall()
     changes = [
         Change(number, (State.HELD,), State.DROPPED, now, reply=f"{reply} ({DROPPED})".lstrip())
         for number, _, _, reply in rows
     ]
-    sqlite.change(connection, changes, deltas, now)
+    statements.change(changes, deltas, now)
     return [(message_id, address) for _, message_id, address, _ in rows]

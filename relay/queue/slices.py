@@ -6,12 +6,11 @@ at the end). Repeating one that was interrupted is harmless.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 
-from relay.queue import sqlite
 from relay.queue.commands import Change
 from relay.queue.ledger import Deltas
+from relay.queue.statements import Statements
 from relay.queue.states import Reason, State
 from relay.queue.tables import HOT
 
@@ -72,10 +71,10 @@ def convert(appliance_id: int, before: Reason, reason: Reason, now: float, after
 def retry(appliance_id: int, domain: str, now: float, after: int) -> Callable[..., Slice]:
     """What is queued for a domain loses its retry times: it is due as soon as health allows."""
 
-    def work(connection: sqlite3.Connection, deltas: Deltas) -> Slice:
-        ids = [number for (number,) in connection.execute(_DEFERRED, (appliance_id, domain, after))]
+    def work(statements: Statements, deltas: Deltas) -> Slice:
+        ids = [number for (number,) in statements.execute(_DEFERRED, (appliance_id, domain, after))]
         due = [Change(number, (State.QUEUED,), State.QUEUED, now) for number in ids]
-        done = sum(sqlite.change(connection, due, deltas, now))
+        done = sum(statements.change(due, deltas, now))
         return done, ids[-1] if len(ids) == ROWS else None
 
     return work
@@ -83,10 +82,10 @@ def retry(appliance_id: int, domain: str, now: float, after: int) -> Callable[..
 
 def _slice(
     appliance_id: int, state: State, after: int, now: float, changes: Callable[[Iterable[Row]], list[Change]]
-) -> Callable[[sqlite3.Connection, Deltas], Slice]:
-    def work(connection: sqlite3.Connection, deltas: Deltas) -> Slice:
-        rows = connection.execute(_PAGE, (appliance_id, state, after)).fetchall()
-        done = sum(sqlite.change(connection, changes(rows), deltas, now))
+) -> Callable[[Statements, Deltas], Slice]:
+    def work(statements: Statements, deltas: Deltas) -> Slice:
+        rows = statements.execute(_PAGE, (appliance_id, state, after)).fetchall()
+        done = sum(statements.change(changes(rows), deltas, now))
         return done, rows[-1][0] if len(rows) == ROWS else None
 
     return work

@@ -6,10 +6,10 @@ the event loop only reads. Never more than about a second old.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from relay.queue.ledger import Deltas
+from relay.queue.statements import Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,14 @@ class Sums:
             self._appliances[appliance_id] = self.appliance(appliance_id).plus(*change)
             self._domains[domain] = self.domain(domain).plus(*change)
 
-    def read(self, connection: sqlite3.Connection) -> None:
+    def read(self, statements: Statements) -> None:
         """Take the sums from the database."""
         appliances: dict[int, Depth] = {}
         domains: dict[str, Depth] = {}
         sums = "sum(queued), sum(held), sum(bytes), sum(messages)"
         query = f"SELECT appliance_id, domain, {sums} FROM depths GROUP BY 1, 2"  # noqa: S608
-        for appliance_id, domain, *counts in connection.execute(query):
-            appliances[appliance_id] = appliances.get(appliance_id, _NOTHING).plus(*counts)
-            domains[domain] = domains.get(domain, _NOTHING).plus(*counts)
+        for appliance_id, domain, *counts in statements.execute(query):
+            numbers = [int(count) for count in counts]
+            appliances[appliance_id] = appliances.get(appliance_id, _NOTHING).plus(*numbers)
+            domains[domain] = domains.get(domain, _NOTHING).plus(*numbers)
         self._appliances, self._domains = appliances, domains

@@ -7,16 +7,16 @@ It is no mail until the commit of its message row (``Queue.accept``), and no tra
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from relay.errors import Deferred, Rejected
 from relay.queue.content import PIECE, Piece, cut
 from relay.queue.ledger import Deltas
+from relay.queue.statements import Statements
 from relay.queue.tables import PLACES
 
-Work = Callable[[sqlite3.Connection, Deltas], int]
+Work = Callable[[Statements, Deltas], int]
 Commit = Callable[[Work, int], "asyncio.Future[int]"]
 """Work for the writer's transaction, and its weight in bytes."""
 
@@ -81,26 +81,26 @@ class Upload:
 
 
 def _add_piece(
-    content_id: int | None, place: int, piece: Piece, node: str, now: float, connection: sqlite3.Connection, _: Deltas
+    content_id: int | None, place: int, piece: Piece, node: str, now: float, statements: Statements, _: Deltas
 ) -> int:
     if content_id is None:
-        ((content_id,),) = connection.execute("UPDATE numbers SET content = content + 1 RETURNING content").fetchall()
-        connection.execute("INSERT INTO incoming (content_id, node, began_at) VALUES (?,?,?)", (content_id, node, now))
-    connection.execute("INSERT INTO content (id, packed, data) VALUES (?,?,?)", (content_id * PLACES + place, *piece))
+        content_id = statements.new_content()
+        statements.execute("INSERT INTO incoming (content_id, node, began_at) VALUES (?,?,?)", (content_id, node, now))
+    statements.execute("INSERT INTO content (id, packed, data) VALUES (?,?,?)", (content_id * PLACES + place, *piece))
     return content_id
 
 
-def remove_incoming(content_id: int, connection: sqlite3.Connection, deltas: Deltas) -> int:
+def remove_incoming(content_id: int, statements: Statements, deltas: Deltas) -> int:
     """Remove content that never became mail; returns how many there were (0: it has become mail, or is gone)."""
-    removed = connection.execute("DELETE FROM incoming WHERE content_id = ?", (content_id,)).rowcount
+    removed = statements.execute("DELETE FROM incoming WHERE content_id = ?", (content_id,)).rowcount
     if removed:
-        connection.execute(
+        statements.execute(
             "DELETE FROM content WHERE id >= ? AND id < ?", (content_id * PLACES, (content_id + 1) * PLACES)
         )
     return removed
 
 
-def remove_orphans(node: str, day_ago: float, connection: sqlite3.Connection, deltas: Deltas) -> int:
+def remove_orphans(node: str, day_ago: float, statements: Statements, deltas: Deltas) -> int:
     """At the start of ``node``: remove what it was receiving when it ended, and what any node began a day ago."""
-    rows = connection.execute("SELECT content_id FROM incoming WHERE node = ? OR began_at < ?", (node, day_ago))
-    return sum(remove_incoming(content_id, connection, deltas) for (content_id,) in rows.fetchall())
+    rows = statements.execute("SELECT content_id FROM incoming WHERE node = ? OR began_at < ?", (node, day_ago))
+    return sum(remove_incoming(content_id, statements, deltas) for (content_id,) in rows.fetchall())

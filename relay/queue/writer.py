@@ -39,12 +39,27 @@ class Fault(Enum):
 
     FULL = "no room left on the disk"
     BUSY = "the database is locked by another process"
+    AWAY = "the database can't be reached, or can't be written now; whether a commit took place is not known"
     OTHER = "not understood, so temporary"
     FATAL = "the disk or the file can't be trusted any more"
 
 
+TELLS_ALL = (Fault.BUSY, Fault.AWAY)
+"""Faults that aren't one command's: nobody waits for them in turn."""
+
+
 class Store(Protocol):
-    """What the thread works on; every method is called in it alone."""
+    """What the thread works on; its methods are called in the thread alone, but for the first three."""
+
+    def check(self) -> None:
+        """From memory. Raises Deferred where mail can't be stored now: 452 4.3.1 without room, or 451 4.3.0."""
+
+    def disk_free(self) -> int | None:
+        """Bytes left for mail; None where nobody knows."""
+
+    def reconfigure(self, min_disk_free: int, database_capacity: int) -> None:
+        """``min_disk_free``: bytes that mail leaves free, where that is more than is reserved anyway.
+        ``database_capacity``: bytes that the database's volume has, where only an operator knows (0: nobody does)."""
 
     def open(self) -> None: ...
 
@@ -105,12 +120,13 @@ class Writer:
             await asyncio.to_thread(thread.join)
 
     def check(self) -> None:
-        """Raises Deferred (451 4.3.0) where a commit submitted now would fail or take too long."""
+        """Raises Deferred where a commit submitted now would fail or take too long: 451 4.3.0, 452 4.3.1."""
         if self._closing or self.ended.done():
             raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
         batch = self._in_hand
         if batch and self._clock.monotonic() - batch[0].submitted_at > OLDEST:
             raise Deferred(451, "4.3.0", "storing mail takes too long now, try again later")
+        self._store.check()
 
     def submit(self, command: Any, *, client: bool = False) -> asyncio.Future[Any]:
         """Hand over a command (with its ``weight`` in bytes); await the result of its commit.
@@ -197,8 +213,7 @@ class Writer:
             if fault is Fault.FATAL:
                 raise
             events.commit_failed(error, len(batch))
-            # Who holds the lock holds it for all: nobody waits for it in turn.
-            if fault is Fault.BUSY or len(batch) == 1:
+            if fault in TELLS_ALL or len(batch) == 1:
                 self._tell(self._refuse, batch, fault, error)
             else:
                 self._commit_one_by_one(batch)
@@ -215,8 +230,8 @@ class Writer:
                 if fault is Fault.FATAL:
                     raise
                 events.commit_failed(error, 1)
-                self._tell(self._refuse, batch[place:] if fault is Fault.BUSY else [entry], fault, error)
-                if fault is Fault.BUSY:
+                self._tell(self._refuse, batch[place:] if fault in TELLS_ALL else [entry], fault, error)
+                if fault in TELLS_ALL:
                     return
             else:
                 self._tell(self._hand_out, [entry], results)

@@ -22,14 +22,19 @@ AT_LEAST = 12 * 3600.0
 AT_MOST = 72 * 3600.0
 FLOOR = 0.01
 """Of the quota, in an hour."""
+UNKNOWN = (
+    "how much room the database has left isn't known, since PostgreSQL can't say it;"
+    " set [limits] database_capacity to what its volume has"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What there is, in bytes: free on the disk, and for each domain its (quota, what waits). Rates in bytes an hour:
-    the appliance's own, and ``node_rate``, what the whole node gets now. ``messages``: quotas that count those."""
+    """What there is, in bytes: free on the disk (None: nobody knows), and for each domain its (quota, what waits).
+    Rates in bytes an hour: the appliance's own, and ``node_rate``, what the whole node gets now. ``messages``: quotas
+    that count those."""
 
-    disk_free: int
+    disk_free: int | None
     quotas: tuple[tuple[int, int], ...]
     rates: Rates
     node_rate: int
@@ -44,6 +49,8 @@ def horizon(appliance: Appliance, now: float) -> float:
 
 def enough(room: Room, seconds: float) -> tuple[bool, str]:
     """Whether it holds, and the evidence."""
+    if room.disk_free is None:
+        return False, UNKNOWN
     hours = seconds / 3600
     quota = sum(limit for limit, _ in room.quotas)
     left = quota - sum(used for _, used in room.quotas)

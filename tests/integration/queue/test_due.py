@@ -6,7 +6,7 @@ import asyncio
 from itertools import chain
 from pathlib import Path
 
-from relay.queue.due import _PAGE
+from relay.queue.sqlite import _PAGE
 from relay.queue.states import State
 from tests.integration.queue.material import LATER, NOW, House, house, outcomes
 

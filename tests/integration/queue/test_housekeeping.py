@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay import events
-from relay.queue import store
+from relay.queue import sqlite_store
 from tests.integration.queue.material import house, outcomes
 from tests.support.waiting import eventually
 
@@ -35,7 +35,7 @@ async def test_room_is_given_back_when_the_queue_is_empty_and_idle(tmp_path: Pat
 
 async def test_a_wal_that_a_reader_made_grow_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long reading elsewhere lets the WAL grow, and never stops mail; once it is over the WAL is cut."""
-    monkeypatch.setattr(store, "WAL_LIMIT", 2_000_000)
+    monkeypatch.setattr(sqlite_store, "WAL_LIMIT", 2_000_000)
     wal = tmp_path / "relay.db-wal"
     async with house(tmp_path) as home:
         reader = sqlite3.connect(home.db.path, isolation_level=None)

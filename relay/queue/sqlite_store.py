@@ -1,4 +1,4 @@
-"""The writer's connection: transactions of whole batches, what their failures mean, and the file's housekeeping.
+"""The writer's store on SQLite: transactions of whole batches, what their failures mean, and the file's housekeeping.
 
 Promises: carry_out() has committed, with synchronous=FULL read back at the start, or has changed nothing. Used in the
 writer's thread alone.
@@ -13,10 +13,11 @@ from typing import Any
 
 from relay.clock import Clock
 from relay.db import Database
-from relay.queue import sqlite
-from relay.queue.commands import Accept, Call, Record
+from relay.errors import Deferred
+from relay.queue.batch import carry_out
 from relay.queue.ledger import Deltas
 from relay.queue.space import disk_free
+from relay.queue.sqlite import SqliteStatements
 from relay.queue.sums import Sums
 from relay.queue.writer import Fault
 
@@ -56,11 +57,10 @@ class SqliteStore:
         self._wal = Path(f"{db.name}-wal")
         self._page_size = 0
         self._connection: sqlite3.Connection
-        self.room = 0
-        """Bytes that mail may still use, at the last look: the disk's, and the free pages of the file."""
+        self._statements: SqliteStatements
+        self._room = 0  # bytes that mail may still use, at the last look: the disk's, and the free pages of the file
         self._reusable = 0  # bytes of those pages when they were last counted, less what came since
-        self.keep_free = 0
-        """Bytes that mail leaves free, if that is more than is reserved anyway."""
+        self._keep_free = 0
         self._version = -1
         self._looked_at = float("-inf")
 
@@ -68,23 +68,33 @@ class SqliteStore:
         connection = self._db.raw()
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         self._connection = connection
+        self._statements = SqliteStatements(connection)
         (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
         self.tidy()
 
     def close(self) -> None:
         self._connection.close()
 
+    def reconfigure(self, min_disk_free: int, database_capacity: int) -> None:
+        self._keep_free = min_disk_free  # how large the disk is it says itself
+
+    def disk_free(self) -> int:
+        return disk_free(Path(self._db.name), self._keep_free)
+
+    def check(self) -> None:
+        if self._room <= 0:
+            raise Deferred(452, "4.3.1", "no room left to store mail, try again later")
+
     def carry_out(self, commands: Sequence[Any]) -> list[Any]:
         connection = self._connection
         deltas = Deltas()
         weight = sum(command.weight for command in commands)
         if weight and self._look_at_the_disk() < weight and self._look_at_room() < weight:
-            raise DiskFull(f"{self.room} bytes left for mail, {weight} wanted")
+            raise DiskFull(f"{self._room} bytes left for mail, {weight} wanted")
         with self._db.write_lock:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                results = self._dispatch(commands, deltas)
-                sqlite.add_deltas(connection, self._node, deltas)
+                results = carry_out(self._statements, commands, self._node, self._clock.now(), deltas)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -92,26 +102,6 @@ class SqliteStore:
                 raise
         self._reusable = max(0, self._reusable - weight)
         self._sums.add(deltas)
-        return results
-
-    def _dispatch(self, commands: Sequence[Any], deltas: Deltas) -> list[Any]:
-        """Like with like: all that was accepted, all that was recorded, then the rest in turn."""
-        connection, now = self._connection, self._clock.now()
-        results: list[Any] = [None] * len(commands)
-        accepts = [place for place, command in enumerate(commands) if isinstance(command, Accept)]
-        if accepts:
-            numbers = sqlite.accept(connection, [commands[place] for place in accepts], deltas)
-            for place, given in zip(accepts, numbers, strict=True):
-                results[place] = given
-        records = [place for place, command in enumerate(commands) if isinstance(command, Record)]
-        if records:
-            changes = [change for place in records for change in commands[place].changes]
-            done = iter(sqlite.change(connection, changes, deltas, now))
-            for place in records:
-                results[place] = sum(next(done) for _ in commands[place].changes)
-        for place, command in enumerate(commands):
-            if isinstance(command, Call):
-                results[place] = command.work(connection, deltas)
         return results
 
     def fault(self, error: BaseException) -> Fault:
@@ -134,7 +124,7 @@ class SqliteStore:
         self._look_at_room()
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
-            self._sums.read(self._connection)
+            self._sums.read(self._statements)
             self._version = version
         if self._wal.exists() and self._wal.stat().st_size > WAL_LIMIT:
             self._truncate()
@@ -158,8 +148,8 @@ class SqliteStore:
 
     def _look_at_the_disk(self) -> int:
         """The room without counting the file's free pages, which takes as long as a short transaction."""
-        self.room = disk_free(Path(self._db.name), self.keep_free) + self._reusable
-        return self.room
+        self._room = disk_free(Path(self._db.name), self._keep_free) + self._reusable
+        return self._room
 
     def _truncate(self) -> None:
         (usual,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
