@@ -19,6 +19,9 @@ HEAD = 5000
 """Recipients at the head of a backlog among which the first of each domain is looked for."""
 
 
+_LAST_DRAWN = "SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM message_numbers"
+
+
 def queued_of(appliance_id: int) -> Select[tuple[int, int]]:
     """(id, message id) of the queued recipients of an appliance, in the order of their receipt."""
     return (
@@ -131,6 +134,8 @@ def oldest_waiting(connection: Connection, appliance_id: int | None = None) -> d
 
 def last_number(connection: Connection) -> int:
     """The number of the newest message there ever was; 0 before the first."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(text(_LAST_DRAWN)).scalar_one())
     return int(connection.execute(select(numbers.c.message)).scalar_one())
 
 

@@ -58,7 +58,7 @@ class Queue:
         self._node = node
         self._on_accept = on_accept
         self._sums = Sums()
-        self._store: Store = SqliteStore(db, clock, node, self._sums)
+        self._store = _store(db, clock, node, self._sums)
         self._store.reconfigure(min_disk_free, database_capacity)
         self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
@@ -271,6 +271,14 @@ class Queue:
         for domain, depth in self._sums.domains().items():
             events.queue_depth(domain, State.QUEUED, depth.queued)
             events.queue_depth(domain, State.HELD, depth.held)
+
+
+def _store(db: Database, clock: Clock, node: str, sums: Sums) -> Store:
+    if db.dialect == "sqlite":
+        return SqliteStore(db, clock, node, sums)
+    from relay.queue.postgres_store import PostgresStore  # with its driver, as in relay.db
+
+    return PostgresStore(db, clock, node, sums)
 
 
 def _due(statements: Statements, **wanted: Any) -> list[Outgoing]:

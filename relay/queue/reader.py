@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from relay.db import Database
-from relay.errors import DatabaseError, NotFound
+from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, NotFound, RelayError
 from relay.queue.content import unpack
-from relay.queue.sqlite import SqliteStatements
-from relay.queue.statements import Statements
+from relay.queue.statements import Statements, on
 from relay.queue.tables import PLACES
 
 T = TypeVar("T")
@@ -32,6 +31,8 @@ WHERE m.id = ? ORDER BY c.id
 Work = Callable[[Statements], Any]
 _Wish = tuple[int | Work, "asyncio.Future[Any]"]
 """A message whose content is wanted, or any reading; and who waits for it."""
+_Answer = tuple["asyncio.Future[Any]", Any]
+"""Who waits, and the result or the exception that came instead."""
 
 
 class Reader:
@@ -42,12 +43,13 @@ class Reader:
         self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
+        self._statements: Statements | None = None
 
     async def start(self) -> None:
-        """Raises DatabaseError, sqlite3.Error."""
+        """Raises DatabaseError."""
         self._loop = asyncio.get_running_loop()
-        statements = await asyncio.to_thread(self._open)
-        self._thread = threading.Thread(target=self._serve, args=(statements,), name="reader", daemon=True)
+        self._statements = await asyncio.to_thread(self._open)
+        self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
         self._thread.start()
 
     async def close(self) -> None:
@@ -75,12 +77,15 @@ class Reader:
 
     def _open(self) -> Statements:
         connection = self._db.raw()
-        connection.execute("PRAGMA query_only=ON")
-        return SqliteStatements(connection)
+        if self._db.dialect == "sqlite":
+            connection.execute("PRAGMA query_only=ON")
+        else:
+            connection.execute("SET jit = off")  # it would take longer to compile than anything here to run
+        return on(self._db.dialect, connection)
 
     # --- in the thread ---
 
-    def _serve(self, statements: Statements) -> None:
+    def _serve(self) -> None:
         while (wish := self._wishes.get()) is not None:
             wishes = [wish]
             while len(wishes) < MAX_GATHERED and not self._wishes.empty():
@@ -89,15 +94,42 @@ class Reader:
                     self._wishes.put(None)
                     break
                 wishes.append(more)
-            answers = _answers(statements, wishes)
+            answers = self._answer(wishes)
             try:
                 self._loop.call_soon_threadsafe(_hand_out, answers)
             except RuntimeError:
                 break  # the loop is closed
-        statements.close()
+        self._hang_up()
+
+    def _answer(self, wishes: list[_Wish]) -> list[_Answer]:
+        """Once more on a new connection where the server has ended the old one: it may have done so long ago."""
+        for again in (True, False):
+            try:
+                self._statements = self._statements or self._open()
+            except DatabaseError as error:
+                return [(future, error) for _, future in wishes]
+            answers = [(future, self._plain(answer)) for future, answer in _answers(self._statements, wishes)]
+            if not any(isinstance(answer, DatabaseAway) for _, answer in answers):
+                break
+            self._hang_up()
+            if not again:
+                break
+        return answers
+
+    def _plain(self, answer: Any) -> Any:
+        """That the database can't be read now is no fault of what was to be read."""
+        if isinstance(answer, Exception) and not isinstance(answer, RelayError):
+            words = self._db.words(answer)
+            return words if isinstance(words, DatabaseAway | DatabaseBusy) else answer
+        return answer
+
+    def _hang_up(self) -> None:
+        statements, self._statements = self._statements, None
+        if statements is not None:
+            statements.close()
 
 
-def _answers(statements: Statements, wishes: list[_Wish]) -> list[tuple[asyncio.Future[Any], Any]]:
+def _answers(statements: Statements, wishes: list[_Wish]) -> list[_Answer]:
     """For each wish its result, or the exception that came instead."""
     wanted = {wish for wish, _ in wishes if isinstance(wish, int)}
     contents = _contents_or_errors(statements, wanted)
@@ -150,7 +182,7 @@ def _gone(message_id: int) -> NotFound:
     return NotFound(f"message {message_id} is no longer in the queue")
 
 
-def _hand_out(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+def _hand_out(answers: list[_Answer]) -> None:
     for future, answer in answers:
         if future.done():
             continue

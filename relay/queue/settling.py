@@ -16,7 +16,6 @@ from relay.queue.reports import NewReport
 from relay.queue.slices import ROWS
 from relay.queue.statements import Statements
 from relay.queue.states import Reason, State
-from relay.queue.tables import PLACES
 
 DROPPED = "dropped: for 14 days nobody could be told, and nobody released it"
 
@@ -89,18 +88,9 @@ def ask_again(message_id: int, evidence: str, at: float, statements: Statements,
     )
 
 
-# The + keeps SQLite from making an index of all recipients for it.
-_OLD = f"""
-SELECT r.id, r.message_id, r.address, r.last_reply
-FROM messages AS m CROSS JOIN recipients AS r ON r.id >= m.id * {PLACES} AND r.id < (m.id + 1) * {PLACES}
-WHERE m.quarantined_at IS NOT NULL AND m.quarantined_at < ? AND +r.state = 'held' AND +r.reason = 'quarantined'
-LIMIT {ROWS}
-"""  # noqa: S608
-
-
 def drop_quarantined(before: float, now: float, statements: Statements, deltas: Deltas) -> list[tuple[int, str]]:
     """A slice of what was quarantined before then: (message, address) of each that is dropped now."""
-    rows = statements.execute(_OLD, (before,)).fetchall()
+    rows = statements.quarantined(before, ROWS)
     changes = [
         Change(number, (State.HELD,), State.DROPPED, now, reply=f"{reply} ({DROPPED})".lstrip())
         for number, _, _, reply in rows

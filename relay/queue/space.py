@@ -32,7 +32,12 @@ def disk_free(path: Path, keep: int = 0) -> int:
     """Bytes left for mail where the database lies: what the disk has free, less what stays reserved or, where that is
     more, what an operator wants to ``keep`` free."""
     usage = shutil.disk_usage(path.parent)
-    return usage.free - max(keep, SMALL_RESERVE, min(RESERVE, usage.total // 20))
+    return usage.free - reserve(usage.total, keep)
+
+
+def reserve(total: int, keep: int) -> int:
+    """Bytes of a volume of ``total`` bytes that mail may not use."""
+    return max(keep, SMALL_RESERVE, min(RESERVE, total // 20))
 
 
 def accept_rate(connection: Connection, appliance_id: int, now: float) -> Rates:

@@ -42,6 +42,13 @@ SELECT m.id, c.packed, c.data
 FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.id = wanted.value
 CROSS JOIN content AS c ON c.id >= m.content_id * {PLACES} AND c.id < (m.content_id + 1) * {PLACES}
 """  # noqa: S608
+# The + keeps SQLite from making an index of all recipients for it.
+_QUARANTINED = f"""
+SELECT r.id, r.message_id, r.address, r.last_reply
+FROM messages AS m CROSS JOIN recipients AS r ON r.id >= m.id * {PLACES} AND r.id < (m.id + 1) * {PLACES}
+WHERE m.quarantined_at IS NOT NULL AND m.quarantined_at < ? AND +r.state = 'held' AND +r.reason = 'quarantined'
+LIMIT ?
+"""  # noqa: S608
 _ROWS = f"""
 SELECT {RECIPIENT_COLUMNS}
 FROM json_each(?) AS touched
@@ -179,6 +186,9 @@ class SqliteStatements:
         for table, keys, sums, rows in deltas.rows(node):
             if rows:
                 self._connection.executemany(_upsertion(table, keys, sums), rows)
+
+    def quarantined(self, before: float, limit: int) -> list[Row]:
+        return self._connection.execute(_QUARANTINED, (before, limit)).fetchall()
 
     # --- reading for delivery ---
 

@@ -19,7 +19,7 @@ from relay.queue.ledger import Deltas
 from relay.queue.space import disk_free
 from relay.queue.sqlite import SqliteStatements
 from relay.queue.sums import Sums
-from relay.queue.writer import Fault
+from relay.queue.writer import DiskFull, Fault
 
 CHECKPOINT_PAGES = 2000
 """Pages of WAL after which SQLite moves them into the database by itself (16 MB)."""
@@ -40,10 +40,6 @@ _FULL = {
     sqlite3.SQLITE_IOERR | 19 << 8,  # SQLITE_IOERR_SHMSIZE: no room for the index of the WAL; nothing was written yet
 }
 _FATAL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
-
-
-class DiskFull(Exception):
-    """What is left of the disk is reserved."""
 
 
 class SqliteStore:

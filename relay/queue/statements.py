@@ -7,7 +7,7 @@ Everything works inside a transaction of the caller's, and is rolled back whole 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -58,6 +58,9 @@ class Statements(Protocol):
     def standing(self, ids: Sequence[int], state: State, reason: Reason | None) -> int:
         """How many of these recipients stand so, and do until the transaction ends."""
 
+    def quarantined(self, before: float, limit: int) -> list[Row]:
+        """(id, message, address, last reply) of recipients of messages that were quarantined before then."""
+
     def due(self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int) -> Iterable[Row]:
         """DUE of recipients that are due, whose messages have one with an id in [first, end) on this page."""
 
@@ -78,7 +81,15 @@ DUE = (
 
 def statements_on(connection: Connection) -> Statements:
     """Those of the engine behind ``connection``, in the transaction that is open there."""
-    raw = cast(Any, connection.connection.driver_connection)
-    from relay.queue.sqlite import SqliteStatements
+    return on(connection.dialect.name, connection.connection.driver_connection)
 
-    return SqliteStatements(raw)
+
+def on(dialect: str, raw: Any) -> Statements:
+    """Those of an engine, on a connection of its driver."""
+    if dialect == "sqlite":
+        from relay.queue.sqlite import SqliteStatements
+
+        return SqliteStatements(raw)
+    from relay.queue.postgres import PostgresStatements
+
+    return PostgresStatements(raw)

@@ -14,6 +14,7 @@ from relay.queue.ledger import COLUMNS
 from relay.queue.states import Reason, State
 from relay.queue.tables import HOT, PLACES
 
+_COUNT = "-CASE WHEN state = 'queued' THEN 1 ELSE 0 END, -CASE WHEN state = 'held' THEN 1 ELSE 0 END"
 _BALANCE = f"""
 SELECT domain, outage_id, sum(accepted), {", ".join(f"sum({name})" for name in COLUMNS[1:])}
 FROM ledger GROUP BY domain, outage_id
@@ -21,17 +22,18 @@ FROM ledger GROUP BY domain, outage_id
 _COUNTED = f"""
 SELECT domain, outage_id, sum(queued), sum(held) FROM (
     SELECT domain, outage_id, queued, held FROM ledger
-    UNION ALL SELECT domain, outage_id, -(state = 'queued'), -(state = 'held') FROM recipients WHERE {HOT}
-) GROUP BY domain, outage_id HAVING sum(queued) <> 0 OR sum(held) <> 0
+    UNION ALL SELECT domain, outage_id, {_COUNT} FROM recipients WHERE {HOT}
+) AS counted GROUP BY domain, outage_id HAVING sum(queued) <> 0 OR sum(held) <> 0
 """  # noqa: S608
 _DEPTHS = f"""
 SELECT appliance_id, domain, sum(queued), sum(held), sum(bytes), sum(messages) FROM (
     SELECT appliance_id, domain, queued, held, bytes, messages FROM depths
-    UNION ALL SELECT appliance_id, domain, -(state = 'queued'), -(state = 'held'), 0, 0 FROM recipients WHERE {HOT}
+    UNION ALL SELECT appliance_id, domain, {_COUNT}, 0, 0 FROM recipients WHERE {HOT}
     UNION ALL SELECT appliance_id, domain, 0, 0, -size, -1 FROM (
         SELECT DISTINCT m.id, m.appliance_id, r.domain, m.size
-        FROM recipients AS r JOIN messages AS m ON m.id = r.message_id)
-) GROUP BY appliance_id, domain HAVING sum(queued) <> 0 OR sum(held) <> 0 OR sum(bytes) <> 0 OR sum(messages) <> 0
+        FROM recipients AS r JOIN messages AS m ON m.id = r.message_id) AS apart
+) AS counted GROUP BY appliance_id, domain
+HAVING sum(queued) <> 0 OR sum(held) <> 0 OR sum(bytes) <> 0 OR sum(messages) <> 0
 """  # noqa: S608
 
 
@@ -68,7 +70,9 @@ _STRAYS = {
 
 def verify(connection: Connection) -> list[str]:
     """Everything that is wrong, a plain line each; empty where the database is sound."""
-    found = [f"SQLite: {line}" for (line,) in connection.execute(text("PRAGMA quick_check")) if line != "ok"]
+    found = []
+    if connection.dialect.name == "sqlite":
+        found += [f"SQLite: {line}" for (line,) in connection.execute(text("PRAGMA quick_check")) if line != "ok"]
     for domain, outage_id, accepted, *others in connection.execute(text(_BALANCE)):
         if accepted != sum(others):
             found.append(f"ledger of {domain}, outage {outage_id}: accepted {accepted}, accounted for {sum(others)}")

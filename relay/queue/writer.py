@@ -44,6 +44,10 @@ class Fault(Enum):
     FATAL = "the disk or the file can't be trusted any more"
 
 
+class DiskFull(Exception):
+    """What is left of the disk is reserved."""
+
+
 TELLS_ALL = (Fault.BUSY, Fault.AWAY)
 """Faults that aren't one command's: nobody waits for them in turn."""
 

@@ -18,6 +18,8 @@ from tests.support.postgres import PostgresCluster
 
 _servers: list[PostgresCluster] = []
 """Where databases are made at present; none: in files."""
+_made: dict[Path, str] = {}
+"""The database that stands for a folder's file."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -30,13 +32,17 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     _servers.append(cluster)
     yield request.param
     _servers.clear()
+    _made.clear()
     cluster.drop_all()
 
 
 def make_database(folder: Path) -> Database:
-    """An empty database of this program's version, on the engine of the test; the caller closes it."""
+    """A database of this program's version, on the engine of the test: empty, or the one that was made for this folder
+    before. The caller closes it."""
     if _servers:
-        return Database(_servers[0].fresh())
+        if folder not in _made:
+            _made[folder] = _servers[0].fresh()
+        return Database(_made[folder])
     url = f"sqlite:///{folder / 'relay.db'}"
     upgrade(url)
     return Database(url)

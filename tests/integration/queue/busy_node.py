@@ -1,6 +1,6 @@
 """A process that accepts and delivers without a pause until it is killed, and says what it was told is on disk.
 
-    python -m tests.integration.queue.busy_node FOLDER
+    python -m tests.integration.queue.busy_node FOLDER [URL of a database]
 
 Each line is printed after the queue returned: ``accepted NUMBER SEED`` or ``delivered NUMBER``.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from relay.db import Database
 from relay.queue.upload import Upload
 from tests.integration.queue.material import House, house, outcomes
 
@@ -43,11 +44,11 @@ async def _deliver(home: House) -> None:
         await asyncio.sleep(0.005)
 
 
-async def main(folder: Path) -> None:
-    async with house(folder) as home:
+async def main(folder: Path, url: str | None = None) -> None:
+    async with house(folder, db=Database(url) if url else None) as home:
         lanes = (_accept(home, range(lane * 1_000_000, (lane + 1) * 1_000_000)) for lane in range(8))
         await asyncio.gather(_deliver(home), *lanes)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1])))
+    uvloop.run(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from relay.appliances import store
@@ -33,8 +33,9 @@ NO = Reply(550, "5.1.1", "no such user")
 class House:
     """A database with two appliances (acme with two domains, bolt with one), and a queue on it."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, folder: Path) -> None:
         self.db = db
+        self.folder = folder
         self.clock = clock
         self.woken: list[set[int]] = []
         self.queue = Queue(db, clock, "n1", on_accept=lambda ids: self.woken.append(set(ids)))
@@ -95,21 +96,50 @@ class House:
         with self.db.read() as connection:
             return verify(connection)
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """The writer's next transaction waits until the block ends."""
+        if self.db.dialect == "sqlite":
+            with self.db.write_lock:
+                yield
+            return
+        other = self.db.raw()
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE domains, content, recipients IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.close()
+
     def rows(self, table: str) -> int:
         with self.db.read() as connection:
             return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())  # noqa: S608
 
 
 @asynccontextmanager
-async def house(folder: Path, clock: Clock | None = None) -> AsyncIterator[House]:
-    """A house whose queue is started, and closed at the end; what stays in the folder can be opened again."""
-    db = make_database(folder)
-    found = House(db, clock or Clock())
+async def house(folder: Path, clock: Clock | None = None, *, db: Database | None = None) -> AsyncIterator[House]:
+    """A house whose queue is started, and closed at the end; what stays in the folder can be opened again.
+
+    ``db``: instead of the folder's.
+    """
+    db = db or make_database(folder)
+    found = House(db, clock or Clock(), folder)
     try:
         await found.queue.start()
         yield found
     finally:
         await found.queue.close()
+        db.close()
+
+
+@asynccontextmanager
+async def second_node(home: House) -> AsyncIterator[Queue]:
+    """Another node's queue on the same database."""
+    db = make_database(home.folder)
+    queue = Queue(db, home.clock, "n2", on_accept=lambda ids: None)
+    try:
+        await queue.start()
+        yield queue
+    finally:
+        await queue.close()
         db.close()
 
 

@@ -20,6 +20,8 @@ from relay.queue.sums import Depth
 from tests.integration.queue.material import CONTENT, NOW, RECEIVED, house, outcomes
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_what_was_accepted_is_due_with_its_whole_envelope(tmp_path: Path) -> None:
     """Sender, recipients, DSN parameters and the original client come out as they went in."""
@@ -139,7 +141,7 @@ async def test_many_at_once_share_commits_and_all_arrive(tmp_path: Path) -> None
 async def test_a_client_that_goes_while_its_message_is_stored_disturbs_nobody(tmp_path: Path) -> None:
     """A cancelled accept() leaves the writer working, and what it does leave is whole."""
     async with house(tmp_path) as home:
-        with home.db.write_lock:  # so that the commit is under way when its client goes
+        with home.busy():  # so that the commit is under way when its client goes
             gone = asyncio.create_task(home.accept("gone@acme.example"))
             await eventually(lambda: home.queue._writer._in_hand)
             also_gone = asyncio.create_task(home.accept("too@acme.example"))

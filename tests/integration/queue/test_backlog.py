@@ -11,6 +11,8 @@ from relay.queue.filter import Filter
 from relay.queue.states import State
 from tests.integration.queue.material import LATER, NOW, House, house, outcomes
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.mark.parametrize("head", [1, 2, 5000])
 async def test_the_oldest_of_each_domain_is_found_wherever_it_is(

@@ -16,6 +16,8 @@ from relay.queue.states import Reason, State
 from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes, settlement
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 ADDRESSES = [f"{name}@{domain}" for name in "abc" for domain in ("acme.example", "acme.test", "bolt.example")]
 
 

@@ -21,10 +21,13 @@ from tests.integration.queue.material import RECEIVED, house
 from tests.support.database import make_database
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("lines", [40, 300])
 async def test_kill_9_loses_nothing_that_was_accepted(tmp_path: Path, lines: int) -> None:
     """Each message that a killed process had accepted is queued or delivered, byte for byte; nothing else is left."""
-    command = [sys.executable, "-m", "tests.integration.queue.busy_node", str(tmp_path)]
+    db = make_database(tmp_path)
+    db.close()
+    command = [sys.executable, "-m", "tests.integration.queue.busy_node", str(tmp_path), db.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout is not None
         said = [node.stdout.readline() for _ in range(lines)]
@@ -72,7 +75,7 @@ async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
 
 async def test_a_start_on_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One plain line that names the file and the reason."""
-    monkeypatch.setattr("relay.db.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("relay.sqlite.BUSY_TIMEOUT", 0.2)
     db = make_database(tmp_path)
     other = sqlite3.connect(db.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

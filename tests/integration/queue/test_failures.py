@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from relay.queue import operators, reports
 from relay.queue.filter import Filter
 from relay.queue.states import Reason, State
 from relay.queue.trace import trace
 from tests.integration.queue.material import CONTENT, NO, NOW, OK, RECEIVED, House, house, outcomes, settlement
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 DAY = 86400.0
 

@@ -17,6 +17,8 @@ from relay.queue.states import Reason, State
 from tests.integration.queue.material import CONTENT, LATER, NO, NOW, RECEIVED, House, house, outcomes
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def _variety(home: House) -> dict[str, int]:
     """Five messages, each different in something that can be asked for; their numbers by a name."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from relay.appliances import facts, store
 from relay.appliances.facts import Continuity, ContinuityFact
 from relay.queue.ledger import Ledger
 from relay.queue.states import Reason, State
 from tests.integration.queue.material import LATER, NO, NOW, House, house, outcomes, settlement
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 DAY = 86400.0
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from relay.mail import Reply
 from relay.queue.filter import Filter
 from relay.queue.operators import drop, hold, select_rows
 from relay.queue.states import Reason, State
 from relay.queue.trace import trace
 from tests.integration.queue.material import LATER, NO, NOW, OK, House, house, outcomes
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 async def test_a_delivered_message_leaves_with_its_content(tmp_path: Path) -> None:

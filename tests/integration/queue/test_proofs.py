@@ -9,6 +9,8 @@ import pytest
 from relay.errors import Rejected
 from tests.integration.queue.material import CONTENT, RECEIVED, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_a_proof_is_committed_read_back_and_removed(tmp_path: Path) -> None:
     """What was written is what is read, once; it touches neither ledger nor depth nor what is due."""

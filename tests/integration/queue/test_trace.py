@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from relay.clock import Clock
 from relay.queue import housekeeping
 from relay.queue.states import Reason, State
 from relay.queue.trace import trace
 from tests.integration.queue.material import CONTENT, NO, NOW, House, house, outcomes
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 DAY = 86400.0
 

@@ -13,6 +13,8 @@ from relay.queue.model import Incoming
 from tests.integration.queue.material import RECEIVED, House, house, outcomes
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 BIG = random.Random(1).randbytes(700_000) + b"The quick brown fox.\r\n" * 40_000
 
 
@@ -84,7 +86,7 @@ async def test_a_client_that_goes_while_a_piece_is_stored(tmp_path: Path) -> Non
     """The number of the content isn't forgotten with the client, so that abort() finds what to remove."""
     async with house(tmp_path) as home:
         upload = home.queue.upload()
-        with home.db.write_lock:
+        with home.busy():
             writing = asyncio.create_task(upload.write(BIG[:300_000]))
             await eventually(lambda: home.queue._writer._in_hand)
             writing.cancel()
@@ -102,7 +104,7 @@ async def test_orphans_of_a_node_go_at_its_start(tmp_path: Path) -> None:
         await home.accept()
         with home.db.write() as connection:
             connection.exec_driver_sql("INSERT INTO incoming VALUES (999, 'n2', 1e10)")
-            connection.exec_driver_sql("INSERT INTO content VALUES (999 * 65536 + 1, 0, x'00')")
+            connection.exec_driver_sql("INSERT INTO content VALUES (999 * 65536 + 1, false, '')")
     async with house(tmp_path) as home:
         assert home.rows("incoming") == 1
         assert home.rows("content") == 2

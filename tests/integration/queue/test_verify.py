@@ -9,6 +9,8 @@ import pytest
 
 from tests.integration.queue.material import house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.mark.parametrize(
     ("damage", "words"),
@@ -18,7 +20,7 @@ from tests.integration.queue.material import house
         ("UPDATE depths SET bytes = bytes - 7", "-7 bytes"),
         ("UPDATE depths SET messages = messages + 2", r"\+2 messages against the rows"),
         ("DELETE FROM content", "1 messages have lost their content"),
-        ("INSERT INTO content VALUES (99 * 65536, 0, x'00')", "1 pieces of content belong to no message"),
+        ("INSERT INTO content VALUES (99 * 65536, false, '')", "1 pieces of content belong to no message"),
         ("DELETE FROM messages", "1 recipients belong to no message"),
         ("UPDATE recipients SET state = 'delivered'", "1 messages have no recipient that waits"),
         ("UPDATE recipients SET state = 'lost'", "1 recipients are in no state that there is"),
@@ -28,7 +30,7 @@ from tests.integration.queue.material import house
             "1 recipients are quarantined without an end",
         ),
         (
-            "INSERT INTO reports VALUES (1, 1, 1, '', '', 'failed', '[]', 0, 0, 0, '', 0, x'00')",
+            "INSERT INTO reports VALUES (1, 1, 1, '', '', 'failed', '[]', 0, 0, 0, '', false, '')",
             "1 reports are for nobody",
         ),
     ],

@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 @asynccontextmanager
 async def _one_batch(home: House, commands: int) -> AsyncIterator[None]:
     """What is submitted in this block is carried out in one transaction after it."""
-    with home.db.write_lock:
+    with home.busy():
         decoy = asyncio.create_task(home.accept("decoy@bolt.example"))
         await eventually(lambda: home.queue._writer._in_hand)  # the thread has taken it, and waits for its turn
         yield
@@ -96,7 +96,7 @@ async def test_what_happened_is_recorded_once_there_is_room_again(tmp_path: Path
 
 async def test_a_locked_database_is_451_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process writes for too long everybody gets 451 after one wait, not one after the other."""
-    monkeypatch.setattr("relay.db.BUSY_TIMEOUT", 0.5)
+    monkeypatch.setattr("relay.sqlite.BUSY_TIMEOUT", 0.5)
     async with house(tmp_path) as home:
         await home.accept()
         mail = await home.due()
@@ -131,7 +131,7 @@ async def test_mail_is_refused_while_a_commit_hangs(tmp_path: Path) -> None:
     shift = 0.0
     clock = Clock(monotonic=lambda: shift)
     async with house(tmp_path, clock) as home:
-        with home.db.write_lock:
+        with home.busy():
             waiting = asyncio.create_task(home.accept())
             await eventually(lambda: home.queue._writer._in_hand)
             home.queue.check()
