@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Row, Select, func, select
 
 from relay.appliances import wakes
 from relay.db import Database
+from relay.errors import DatabaseBusy
 from relay.queue.commands import Change
 from relay.queue.filter import Filter
 from relay.queue.ledger import Deltas
@@ -27,6 +28,8 @@ from relay.queue.tables import PLACES, messages, recipients
 
 NODE = "operator"
 """Whose rows the sums are added to."""
+AGAIN = 3
+"""Times that a slice is tried where a node's own changes of the same messages stand in its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,7 @@ def _change(
     total, sources = 0, _SOURCES[verb]
     for slice_ in _slices(db, wanted, now, sources):
         changes = [Change(number, sources, state, now, reason, reply) for number in slice_]
-        with db.write() as connection:
-            total += _carry_out(connection, changes, now)
+        total += _carry_out(db, changes, now)
         time.sleep(PAUSE)
     return total
 
@@ -204,10 +206,17 @@ def _slices(db: Database, wanted: Filter, now: float, sources: tuple[State, ...]
             first = ids[-1] + 1 if len(ids) == ROWS else end
 
 
-def _carry_out(connection: Connection, changes: list[Change], now: float) -> int:
-    deltas = Deltas()
-    statements = statements_on(connection)
-    done = sum(statements.change(changes, deltas, now))
-    statements.add_deltas(NODE, deltas)
-    wakes.mark(connection, {appliance_id for appliance_id, _ in deltas.depths})
-    return done
+def _carry_out(db: Database, changes: list[Change], now: float) -> int:
+    for left in reversed(range(AGAIN)):
+        deltas = Deltas()
+        try:
+            with db.write() as connection:
+                statements = statements_on(connection)
+                done = sum(statements.change(changes, deltas, now))
+                statements.add_deltas(NODE, deltas)
+                wakes.mark(connection, {appliance_id for appliance_id, _ in deltas.depths})
+            return done
+        except DatabaseBusy:
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
