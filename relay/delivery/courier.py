@@ -244,6 +244,8 @@ class Courier:
         error = future.exception()
         if isinstance(error, NotFound):
             self._work.gone(self, parcel)
+        elif isinstance(error, DatabaseError):
+            self._work.put_back(self, parcel)  # its content couldn't be read to the end: no fault of the message
         elif error is not None:
             self._work.broke_down(self, parcel, error)
         elif (result := future.result()).untried:
