@@ -136,6 +136,9 @@ def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check
         low = free < max(LOW_DISK, settings.limits.min_disk_free)
         remedy = "make room: past its end senders get 452, and nothing is lost" if low else ""
         yield Check(name, "disk", "warning" if low else "ok", f"{size(free)} free for mail", remedy)
+    elif not settings.limits.database_capacity:
+        remedy = "set [limits] database_capacity to what the database's volume has, such as '200GB'"
+        yield Check(name, "disk", "warning", "PostgreSQL can't say what is free, and nobody else has", remedy)
     yield from _settings_checks(settings)
 
 
@@ -224,8 +227,15 @@ async def _prove_all(
     youngest = max((domain.created_at for one in appliances for domain in snapshot.domains_of[one.id]), default=0.0)
     if listeners and now - youngest < HEARD_OF:
         await asyncio.sleep(HEARD_OF)
-    keep = operator.settings.limits.min_disk_free
-    queue = Queue(operator.db, operator.clock, "doctor", on_accept=lambda _: None, min_disk_free=keep)
+    limits = operator.settings.limits
+    queue = Queue(
+        operator.db,
+        operator.clock,
+        "doctor",
+        on_accept=lambda _: None,
+        min_disk_free=limits.min_disk_free,
+        database_capacity=limits.database_capacity,
+    )
     await queue.start()
     try:
         prover = Prover(

@@ -103,6 +103,7 @@ class App:
             settings.node.name,
             on_accept=self.wake.notify,
             min_disk_free=settings.limits.min_disk_free,
+            database_capacity=settings.limits.database_capacity,
         )
         self.watcher = Watcher(
             settings.watch,
@@ -194,7 +195,7 @@ class App:
         if settings.helpdesk.listen != self.settings.helpdesk.listen:
             kept.append("helpdesk listen")
         self.edge.reconfigure_limits(settings.limits)
-        self.queue.reconfigure(settings.limits.min_disk_free)
+        self.queue.reconfigure(settings.limits.min_disk_free, settings.limits.database_capacity)
         self.watcher.reconfigure(settings.watch)
         self.controller.reconfigure(settings)
         self.delivery.reconfigure(settings.delivery)

@@ -161,6 +161,8 @@ class Limits(Section):
     ``client_errors``: commands refused for good in a session. ``exempt``: networks that rates, ``greet_wait`` and
     ``dnsbl`` don't apply to. ``greet_wait``: seconds before the banner of a client that isn't known; 0: none.
     ``dnsbl``: zones, as zone or zone=127.0.0.2,127.0.0.4-8. ``min_disk_free``: bytes; never less than is reserved.
+    ``database_capacity``: bytes of the volume that a PostgreSQL database lies on, which only its operator knows; 0: not
+    known, and then nothing is refused before the server itself says that it is full.
     """
 
     client_messages: int = Field(default=0, ge=0)
@@ -173,6 +175,7 @@ class Limits(Section):
     greet_wait: float = Field(default=0.2, ge=0, le=30)
     dnsbl: list[Blocklist] = []
     min_disk_free: Size = 0
+    database_capacity: Size = 0
 
 
 class Watch(Section):

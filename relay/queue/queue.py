@@ -268,6 +268,8 @@ class Queue:
             self._on_accept(appliances)
 
     def _count(self) -> None:
+        if (free := self.disk_free()) is not None:
+            events.disk_free(free)
         for domain, depth in self._sums.domains().items():
             events.queue_depth(domain, State.QUEUED, depth.queued)
             events.queue_depth(domain, State.HELD, depth.held)

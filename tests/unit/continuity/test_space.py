@@ -56,6 +56,13 @@ def test_room_for_twelve_hours(room: Room, ok: bool) -> None:
     assert "12 h are needed" in evidence
 
 
+def test_room_that_nobody_knows_proves_nothing() -> None:
+    """The evidence says what to set."""
+    found, evidence = enough(Room(None, ((10 * GB, 0),), Rates(0, 0), 0), 12 * HOUR)
+    assert not found
+    assert "[limits] database_capacity" in evidence
+
+
 def test_the_evidence_is_for_people() -> None:
     """Rates and hours in numbers that can be read aloud."""
     _, evidence = enough(Room(100 * GB, ((10 * GB, GB),), Rates(0, 0), 0), 12 * HOUR)
