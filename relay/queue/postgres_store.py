@@ -26,6 +26,7 @@ from relay.queue.ledger import Deltas
 from relay.queue.postgres import PostgresStatements
 from relay.queue.space import reserve
 from relay.queue.sums import Sums
+from relay.queue.turnover import Turnover
 from relay.queue.writer import DiskFull, Fault
 
 REFRESH = 0.5
@@ -63,7 +64,7 @@ class PostgresStore:
     def __init__(self, db: Database, clock: Clock, node: str, sums: Sums) -> None:
         self._db = db
         self._clock = clock
-        self._node = node
+        self._turnover = Turnover(node)
         self._sums = sums
         self._connection: psycopg.Connection[Any] | None = None
         self._away: DatabaseError | None = None
@@ -94,7 +95,7 @@ class PostgresStore:
     # --- by the writer's thread ---
 
     def open(self) -> None:
-        self._connected()
+        self._fold(self._connected(), all_turns=True)
         self.tidy()
 
     def close(self) -> None:
@@ -117,21 +118,23 @@ class PostgresStore:
         if self._used is not None:
             self._used += weight
         self._sums.add(deltas)
+        self._turnover.used(deltas)
         return results
 
     def _transaction(self, connection: psycopg.Connection[Any], commands: Sequence[Any], deltas: Deltas) -> list[Any]:
         warnings: list[str] = []
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
-            warnings.append(diagnostic.message_primary or "")
+            if diagnostic.severity_nonlocalized == "WARNING":
+                warnings.append(diagnostic.message_primary or "")
 
+        connection.add_notice_handler(note)
         try:
             with connection.pipeline() as pipeline:
                 connection.execute("BEGIN")
                 connection.execute(_LIMITS)
                 statements = PostgresStatements(connection, pipeline)
-                results = carry_out(statements, commands, self._node, self._clock.now(), deltas)
-                connection.add_notice_handler(note)
+                results = carry_out(statements, commands, self._turnover.rows, self._clock.now(), deltas)
                 commit = connection.execute("COMMIT")
             # Synchronous replication that somebody breaks off ends in a success with a warning.
             if commit.statusmessage != "COMMIT" or warnings:
@@ -139,7 +142,8 @@ class PostgresStore:
         except BaseException as error:
             self._give_up(connection, error)
             raise
-        connection.remove_notice_handler(note)
+        finally:
+            connection.remove_notice_handler(note)
         return results
 
     def _give_up(self, connection: psycopg.Connection[Any], error: BaseException) -> None:
@@ -200,9 +204,11 @@ class PostgresStore:
     def tidy(self) -> None:
         """Come back, where the server was away; look at what others changed and at the size, if that is due."""
         now = self._clock.monotonic()
-        if self._away is None and now < self._sums_due:
+        if self._away is None and now < self._sums_due and not self._turnover.due:
             return
         connection = self._connected()
+        if self._turnover.due:
+            self._fold(connection)
         try:
             self._sums.read(PostgresStatements(connection))
             took = self._clock.monotonic() - now
@@ -212,6 +218,15 @@ class PostgresStore:
         except psycopg.Error as error:
             self._give_up(connection, error)
             raise self._db.words(error) from error
+
+    def _fold(self, connection: psycopg.Connection[Any], *, all_turns: bool = False) -> None:
+        try:
+            with connection.transaction():
+                self._turnover.fold(connection, all_turns=all_turns)
+        except psycopg.Error as error:
+            self._give_up(connection, error)
+            raise self._db.words(error) from error
+        self._turnover.folded()
 
     def _look_at_size(self, connection: psycopg.Connection[Any]) -> None:
         """What is free within the table of content will be used again, as far as a vacuum has found it."""

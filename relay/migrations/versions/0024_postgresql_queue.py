@@ -25,3 +25,4 @@ def upgrade() -> None:
     # Rows that are changed in place find room beside them, and need no new entry in any index.
     for table in ("ledger", "depths", "arrivals"):
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 20, autovacuum_vacuum_threshold = 1000)")
+        op.create_index(f"{table}_node", table, ["node"])
