@@ -106,7 +106,8 @@ def claim(connection: Connection, name: str, observer: Observer, at: float) -> d
         insert(owners).from_select(
             ["appliance_id", "node", "epoch"],
             select(every.c[0], literal(name), literal(1)).where(every.c[0].not_in(select(owners.c.appliance_id))),
-        )
+        ),
+        execution_options={"preserve_rowcount": True},
     ).rowcount
     taken = connection.execute(
         update(owners)

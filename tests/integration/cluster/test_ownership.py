@@ -217,8 +217,10 @@ async def test_a_new_appliance_does_not_wait_for_the_next_renewal(tmp_path: Path
     """What an operator adds is claimed as soon as the directory knows it."""
     db = make_database(tmp_path)
     async with running(db.url, "one", timing=Timing(renew=300.0, dead_after=1000.0)) as one:
+        before = one.directory.snapshot.version
         numbers = add_appliances(db, 1)
         await eventually(lambda: one.owned(numbers))
+        await eventually(lambda: one.directory.snapshot.version == before + 2)  # those who found it unowned look again
     db.close()
 
 
