@@ -135,7 +135,9 @@ class App:
         owns_outbox = functools.partial(self.node.owns, OUTBOX)
         self.people = People(self.db, self.clock, Book.of(settings), terms, may=owns_outbox)
         self.listener = Listener(self.db, self.clock, lambda: Terms.of(self.settings.support))
-        self.warnings = Warnings(self.db, self.clock, terms, settling=self.node.settling)
+        self.warnings = Warnings(
+            self.db, self.clock, terms, settling=self.node.settling, may=lambda: self.node.owns(OUTBOX)
+        )
         # These need the node's name or the cluster's key, which it has from its start on.
         self.delivery: Delivery
         self.edge: Edge
@@ -250,6 +252,7 @@ class App:
             self.tally,
             proof_key=key,
             resolver=self.resolver,
+            closed=lambda: self.node.gives_way,
         )
         prover = Prover(self.settings, self.db, self.queue, self.resolver, self.clock, key, lambda: self.edge.listeners)
         self.controller = Controller(
@@ -286,7 +289,7 @@ class App:
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
-            self.node.run(),
+            self.node.run(self._busy),
             self.wake.run(),
             Vitals(self.clock).run(),
             self.recipients.run(),
@@ -303,6 +306,10 @@ class App:
             self.warnings.run(),
             self.tally.run(),
         ]
+
+    def _busy(self, appliance_id: int) -> bool:
+        """Whether something is under way here that its next owner would do again."""
+        return self.outbox.busy if appliance_id == OUTBOX else self.delivery.busy(appliance_id)
 
     async def _finish(self, grace: float) -> None:
         """No new mail in or out; what is on its way gets its end. The second time there is nothing left to do."""

@@ -502,6 +502,11 @@ def appliance_taken(node: str, appliances: int) -> None:
     _log.info("owner of appliances", node=node, taken=appliances)
 
 
+def handed_over(node: str, appliances: int, to: Sequence[str]) -> None:
+    """So many appliances have other owners now, in good order."""
+    _log.info("appliances handed over", node=node, appliances=appliances, to=list(to))
+
+
 def lease_lost(node: str, reason: str) -> None:
     _log.error("lease lost: nothing new is begun", node=node, reason=reason)
 

@@ -81,9 +81,13 @@ class Directory:
             if snapshot is None:
                 return False
             self._snapshot = snapshot
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self.look_again()
             return True
+
+    def look_again(self) -> None:
+        """Something has changed that isn't in the snapshot, but goes with it: who works for what."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def changed(self) -> None:
         """Wait for the next change of anything."""

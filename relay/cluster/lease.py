@@ -1,30 +1,39 @@
 """Leases: which node is alive, and which owns an appliance.
 
 The lease is the node's: one row with a counter that it raises. A node is dead when another has watched that counter
-stand still for ``Timing.dead_after`` seconds of its own monotonic clock; wall times are never compared. The watching
-and the claiming are one transaction, so that a node that has just revived isn't robbed, and no two nodes ever own one
-appliance. Where transactions run side by side (PostgreSQL, READ COMMITTED) whoever claims has locked the rows of all
-nodes first, in the order of their names: nobody's counter moves meanwhile. A node claims whatever has no living owner;
-spreading appliances evenly isn't tried. Functions work inside the caller's transaction.
+stand still for ``Timing.dead_after`` seconds of its own monotonic clock; wall times are never compared. What has no
+living owner is given out evenly among the living (relay.cluster.spread) by whoever sees it first.
+
+No two nodes ever own one appliance, also where transactions run side by side (PostgreSQL, READ COMMITTED): whoever
+changes owners first locks the rows of all nodes, in the order of their names, and then judges by counters that nobody
+can raise meanwhile. A node that has just revived isn't robbed so; one that was robbed had not renewed for longer than
+it relies on a renewal, and learns of it with the next, for it reads what it owns only after its counter is raised.
+Functions work inside the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, or_, select, union, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from relay.appliances.facts import raise_version
 from relay.appliances.tables import appliances
-from relay.cluster.tables import nodes, owners
+from relay.cluster.spread import Peer, adopt
+from relay.cluster.tables import blind_spots, nodes, owners
 from relay.errors import RelayError
 
 POSTMASTER = 0
 """The id under which the relay's own postmaster mail is owned and delivered; no row of ``appliances`` has it."""
 OUTBOX = -1
-"""The id under which one node owns the outbox and hears what people do in the helpdesk."""
+"""The id under which one node owns the outbox, hears what people do in the helpdesk, and warns of clocks."""
+STEADY_AFTER = 1.0
+"""Times ``dead_after`` for which a node must have been seen alive before it is given what others own."""
+SLICE = 500
+"""Rows of one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,12 @@ class LeaseLost(RelayError):
 
 @dataclass(slots=True)
 class Observer:
-    """How long the counters of other nodes have stood still, by this node's monotonic clock."""
+    """How long the counters of other nodes have stood still, and for how long each has been seen alive, by this node's
+    monotonic clock."""
 
     timing: Timing
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _born: dict[str, float] = field(default_factory=dict)
     _looked_at: float = float("-inf")
 
     def dead(self, counters: Mapping[str, int], at: float) -> set[str]:
@@ -57,12 +68,31 @@ class Observer:
             name: known if (known := self._since.get(name)) and known[0] == counter and not slept else (counter, at)
             for name, counter in counters.items()
         }
-        return {name for name, (_, since) in self._since.items() if at - since >= self.timing.dead_after}
+        dead = {name for name, (_, since) in self._since.items() if at - since >= self.timing.dead_after}
+        self._born = {name: self._born.get(name, at) for name in counters.keys() - dead}
+        return dead
+
+    def steady(self, name: str) -> bool:
+        """Whether a node has been alive for so long that it may be given what has an owner: not one that starts and
+        dies over and over."""
+        return self._looked_at - self._born.get(name, self._looked_at) >= STEADY_AFTER * self.timing.dead_after
 
 
-def take_turn(connection: Connection) -> None:
-    """Let no other node renew or claim until the transaction ends. On SQLite nobody does anyway."""
-    connection.execute(select(nodes.c.name).order_by(nodes.c.name).with_for_update())
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a look at the cluster showed. ``owned``: epochs by appliance, of the node that looked; ``peers``: who lives,
+    itself included; ``orphans``: without a living owner; ``gone``: owned, and removed since; ``avoid``: the nodes from
+    which an appliance can't be reached."""
+
+    owned: dict[int, int]
+    peers: tuple[Peer, ...]
+    orphans: frozenset[int]
+    gone: frozenset[int]
+    avoid: Mapping[int, Collection[str]]
+
+    @property
+    def alive(self) -> frozenset[str]:
+        return frozenset(peer.name for peer in self.peers)
 
 
 def register(connection: Connection, name: str, instance: str, now: float, **about: Any) -> None:
@@ -91,52 +121,110 @@ def renew(connection: Connection, name: str, instance: str, now: float, **about:
     return False
 
 
-def claim(connection: Connection, name: str, observer: Observer, at: float) -> dict[int, int]:
-    """Take every appliance that has no living owner; what ``name`` owns now: epochs by appliance id.
-
-    ``at``: monotonic seconds.
-    """
-    others = connection.execute(select(nodes.c.name, nodes.c.counter, nodes.c.stopped_at).where(nodes.c.name != name))
-    rows = others.all()
-    dead = observer.dead({row.name: row.counter for row in rows if row.stopped_at is None}, at)
-    alive = {row.name for row in rows if row.stopped_at is None} - dead | {name}
-    every = union(select(appliances.c.id), *(select(literal(one)) for one in (POSTMASTER, OUTBOX))).subquery()
-    gone = connection.execute(delete(owners).where(owners.c.appliance_id.not_in(select(every.c[0])))).rowcount
-    added = connection.execute(
-        insert(owners).from_select(
-            ["appliance_id", "node", "epoch"],
-            select(every.c[0], literal(name), literal(1)).where(every.c[0].not_in(select(owners.c.appliance_id))),
-        ),
-        execution_options={"preserve_rowcount": True},
-    ).rowcount
-    taken = connection.execute(
-        update(owners)
-        .where(or_(owners.c.node.is_(None), owners.c.node.not_in(alive)))
-        .values(node=name, epoch=owners.c.epoch + 1)
-    ).rowcount
-    if gone > 0 or added > 0 or taken > 0:
-        raise_version(connection)
-    mine = connection.execute(select(owners.c.appliance_id, owners.c.epoch).where(owners.c.node == name))
-    return {row.appliance_id: row.epoch for row in mine}
+def look(connection: Connection, name: str, observer: Observer, at: float) -> View:
+    """How the cluster is now, as ``name`` sees it; reads only. ``at``: monotonic seconds."""
+    return _view(connection, name, observer, at, connection.execute(_ALL_NODES).all())
 
 
-def owned_by_others(connection: Connection, name: str, appliance_ids: Iterable[int]) -> int:
-    """How many of these appliances belong to a node other than ``name``."""
-    ids = set(appliance_ids)
-    if not ids:
-        return 0
-    query = select(func.count()).where(owners.c.appliance_id.in_(ids), owners.c.node != name)
-    return int(connection.execute(query).scalar_one())
+def claim(connection: Connection, name: str, observer: Observer, at: float) -> View:
+    """Give whatever has no living owner to the living, evenly; how it is then."""
+    view = _view(connection, name, observer, at, connection.execute(_ALL_NODES.with_for_update()).all())
+    if not view.orphans and not view.gone:
+        return view
+    for together in _slices(view.gone):
+        connection.execute(delete(owners).where(owners.c.appliance_id.in_(together)))
+    known = set(connection.execute(select(owners.c.appliance_id)).scalars())
+    chosen = adopt(view.orphans, view.peers, view.avoid)
+    new = [{"appliance_id": one, "node": to, "epoch": 1} for one, to in chosen.items() if one not in known]
+    if new:
+        connection.execute(insert(owners), new)
+    for to in set(chosen.values()):
+        for together in _slices(one for one, taker in chosen.items() if taker == to and one in known):
+            free = or_(owners.c.node.is_(None), owners.c.node.not_in(view.alive))
+            connection.execute(
+                update(owners)
+                .where(owners.c.appliance_id.in_(together), free)
+                .values(node=to, epoch=owners.c.epoch + 1)
+            )
+    raise_version(connection)
+    return _view(connection, name, observer, at, connection.execute(_ALL_NODES).all())
 
 
-def release(connection: Connection, name: str, instance: str, now: float) -> None:
-    """A clean stop: what the node owned is free at once."""
+def _view(connection: Connection, name: str, observer: Observer, at: float, rows: Iterable[Any]) -> View:
+    running = {row.name: row for row in rows if row.stopped_at is None}
+    dead = observer.dead({row.name: row.counter for row in running.values() if row.name != name}, at)
+    alive = running.keys() - dead
+    every = {*connection.execute(select(appliances.c.id)).scalars(), POSTMASTER, OUTBOX}
+    found = {row.appliance_id: row for row in connection.execute(select(owners))}
+    counts = dict.fromkeys(alive, 0)
+    for number, row in found.items():
+        if row.node in counts and number in every:
+            counts[row.node] += 1
+    peers = tuple(
+        Peer(
+            each,
+            counts[each],
+            steady=each == name or observer.steady(each),
+            draining=running[each].drain_at is not None,
+            isolated=bool(running[each].isolated),
+        )
+        for each in sorted(alive)
+    )
+    return View(
+        {number: row.epoch for number, row in found.items() if row.node == name and number in every},
+        peers,
+        frozenset(number for number in every if number not in found or found[number].node not in alive),
+        frozenset(found.keys() - every),
+        _blind(connection),
+    )
+
+
+def hand_over(connection: Connection, name: str, given: Mapping[int, tuple[int, str]], alive: Collection[str]) -> None:
+    """``given``: the epoch in which ``name`` owns an appliance, and who is to own it. One that has died meanwhile, or
+    was stopped, gets nothing: it is free then. What isn't ``name``'s any more stays as it is."""
+    there = {row.name for row in connection.execute(_ALL_NODES.with_for_update()) if row.stopped_at is None}
+    for number, (epoch, to) in given.items():
+        connection.execute(
+            update(owners)
+            .where(owners.c.appliance_id == number, owners.c.node == name, owners.c.epoch == epoch)
+            .values(node=to if to in there and to in alive else None, epoch=owners.c.epoch + 1)
+        )
+    raise_version(connection)
+
+
+def changes(connection: Connection, name: str) -> tuple[Any, ...]:
+    """Is another value whenever something was given to ``name``, taken from it, lies about without an owner, or an
+    operator asked it to drain; costs one row."""
+    mine = owners.c.node == name
+    counted = connection.execute(
+        select(
+            func.count().filter(mine),
+            func.coalesce(func.sum(owners.c.epoch).filter(mine), 0),
+            func.count().filter(owners.c.node.is_(None)),
+        )
+    ).one()
+    return (*counted, connection.execute(select(nodes.c.drain_at).where(nodes.c.name == name)).scalar())
+
+
+def release(connection: Connection, name: str, instance: str, now: float, peers: Collection[Peer] = ()) -> None:
+    """A clean stop: what the node owned is the others' at once (``peers``, as it last saw them), or free."""
+    there = {row.name for row in connection.execute(_ALL_NODES.with_for_update()) if row.stopped_at is None}
     stopped = connection.execute(
-        update(nodes).where((nodes.c.name == name) & (nodes.c.instance == instance)).values(stopped_at=now)
+        update(nodes).where((nodes.c.name == name) & (nodes.c.instance == instance)).values(stopped_at=now, isolated="")
     ).rowcount
-    if stopped:
-        connection.execute(update(owners).where(owners.c.node == name).values(node=None))
-        raise_version(connection)
+    if not stopped:
+        return
+    left = set(connection.execute(select(owners.c.appliance_id).where(owners.c.node == name)).scalars())
+    others = [peer for peer in peers if peer.name != name and peer.name in there]
+    chosen = adopt(left, others, _blind(connection))
+    for to in {chosen.get(number) for number in left}:
+        for together in _slices(number for number in left if chosen.get(number) == to):
+            connection.execute(
+                update(owners)
+                .where(owners.c.appliance_id.in_(together), owners.c.node == name)
+                .values(node=to, epoch=owners.c.epoch + 1)
+            )
+    raise_version(connection)
 
 
 def holds(connection: Connection, name: str, appliance_id: int, epoch: int | None) -> bool:
@@ -147,3 +235,22 @@ def holds(connection: Connection, name: str, appliance_id: int, epoch: int | Non
     found = select(owners.c.node, owners.c.epoch).where(owners.c.appliance_id == appliance_id)
     row = connection.execute(found.with_for_update(read=True)).first()
     return row is not None and row.node == name and row.epoch == epoch
+
+
+_ALL_NODES = select(nodes.c.name, nodes.c.counter, nodes.c.stopped_at, nodes.c.drain_at, nodes.c.isolated).order_by(
+    nodes.c.name
+)
+"""With FOR UPDATE: the turn of whoever changes owners. SQLite needs no such lock; there every writer is alone."""
+
+
+def _blind(connection: Connection) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for spot in connection.execute(select(blind_spots.c.appliance_id, blind_spots.c.node)):
+        found.setdefault(spot.appliance_id, set()).add(spot.node)
+    return found
+
+
+def _slices(numbers: Iterable[int]) -> Iterable[list[int]]:
+    left = iter(sorted(numbers))
+    while together := list(islice(left, SLICE)):
+        yield together

@@ -5,6 +5,10 @@ False as soon as the last successful renewal is too old, whatever has hung in be
 appliance. The lease is renewed in a thread and on a connection of its own, so that neither a busy loop nor a long
 queue of writes kills it. A node that can't renew begins nothing and goes on trying; it ends only when its name has
 been taken over.
+
+What this node has too much of goes to others, a portion at a time: from then on ``owns`` says no, nothing more is
+begun; when nobody is ``busy`` with it any more, its outcomes written, the row gets its new owner. If this process dies
+in between, it is still the owner, and dead.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +25,10 @@ from sqlalchemy import Connection, func, select
 
 from relay import events, settings
 from relay.appliances.directory import Directory
-from relay.appliances.facts import raise_version
 from relay.clock import DRIFT_LIMIT, Clock
 from relay.cluster import lease, name
-from relay.cluster.lease import LeaseLost, Observer, Timing
+from relay.cluster.lease import LeaseLost, Observer, Timing, View
+from relay.cluster.spread import Peer, heirs, portion, shed, surplus
 from relay.cluster.tables import nodes
 from relay.db import Database
 
@@ -33,6 +37,8 @@ SETTLE = 3600.0
 AHEAD_LIMIT = 86400.0
 RETRY = 0.5
 """Seconds after a renewal that failed."""
+HAND_OVER = 0.1
+"""Seconds between two looks at whether what is to be handed over is at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,12 @@ class Node:
         }
         self._observer = Observer(self._timing)
         self._lease = _Lease()
+        self._leaving: dict[int, str] = {}  # what is being handed over, and to whom; replaced whole
+        self._ready: set[int] = set()  # what of it is at rest
+        self._guard = threading.Lock()  # of these three, which thread and loop both change
+        self._peers: tuple[Peer, ...] = ()
+        self._busy: Callable[[int], bool] | None = None
+        self._going = asyncio.Event()
         self._failing = False  # the last renewal failed, which has been said
         self._lock: int | None = None
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -84,7 +96,11 @@ class Node:
     def owns(self, appliance_id: int) -> bool:
         """Whether this node may begin work for an appliance now."""
         held = self._lease
-        return appliance_id in held.owned and self._clock.monotonic() < held.valid_until
+        return (
+            appliance_id in held.owned
+            and appliance_id not in self._leaving
+            and self._clock.monotonic() < held.valid_until
+        )
 
     def holds(self, connection: Connection, appliance_id: int) -> bool:
         """The same, asked of the database inside the transaction that decides something: the fence."""
@@ -105,6 +121,25 @@ class Node:
         self._about["isolated"] = reason
         self._kick.set()
 
+    @property
+    def others(self) -> list[str]:
+        """The other nodes that live, as of the last renewal."""
+        return [peer.name for peer in self._peers if peer.name != self.name]
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether an operator has asked this node to drain, and another one is there to take its place."""
+        mine = next((peer for peer in self._peers if peer.name == self.name), None)
+        return mine is not None and mine.draining and not any(peer.draining for peer in heirs(self._peers))
+
+    def give(self, appliance_id: int, to: str) -> None:
+        """Hand an appliance over to that node: begin nothing more for it, finish what is in flight, release it."""
+        with self._guard:
+            if appliance_id in self._lease.owned:
+                self._leaving = {**self._leaving, appliance_id: to}
+        self._directory.look_again()
+        self._going.set()
+
     async def start(self) -> None:
         """Take the name and the first lease. Raises StartFailed where the name runs already, DatabaseError."""
         self._loop = asyncio.get_running_loop()
@@ -120,48 +155,74 @@ class Node:
         self._thread.start()
         await self._directory.refresh()
 
-    async def run(self) -> None:
-        """Claim appliances as they are added, and tell the directory when owners change. Raises LeaseLost when
-        another process has taken this node's name."""
-        claims = asyncio.create_task(self._claim_what_is_new())
+    async def run(self, busy: Callable[[int], bool] = lambda appliance_id: False) -> None:
+        """Claim appliances as they are added, hand over what others should have, and have everybody look again when
+        owners change. ``busy``: whether something for an appliance is under way. Raises LeaseLost when another process
+        has taken this node's name."""
+        self._busy = busy
+        tasks = [asyncio.create_task(self._claim_what_is_new()), asyncio.create_task(self._hand_over())]
         try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
                 if self._failure is not None:
                     raise self._failure
+                self._going.set()
                 try:
-                    await self._directory.refresh()
+                    fresh = await self._directory.refresh()
                 except Exception as error:  # the database is busy or away: again, soon
                     events.fault("lease", error)
                     await asyncio.sleep(RETRY)
                     self._changed.set()
+                    continue
+                if not fresh:
+                    self._directory.look_again()
         finally:
-            claims.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def close(self) -> None:
         """Release what is owned, so that another node goes on at once, and give the name back."""
         if self._loop is None or self._lock is None:
             return
         self._stopping = True
-        self._lease = _Lease()
+        self._lease, self._leaving = _Lease(), {}
         self._kick.set()
         try:
             if self._thread.ident is not None:
                 await self._loop.run_in_executor(None, self._thread.join)
-            self._lease = _Lease()
-            await self._db.change(lease.release, self.name, self._instance, self._clock.now())
+            self._lease, self._leaving = _Lease(), {}
+            await self._db.change(lease.release, self.name, self._instance, self._clock.now(), self._peers)
         finally:
             self._unlock()
 
     async def _claim_what_is_new(self) -> None:
-        known: set[int] = set()
+        """Renew at once where that would change what we own: appliances were added, given to us, or lie about."""
+        present: set[int] = set()
+        changes: tuple[Any, ...] = ()
         while True:
-            present = set(self._directory.snapshot.appliances)
-            if present != known:
-                known = present
-                self._kick.set()
+            try:
+                before, present = present, set(self._directory.snapshot.appliances)
+                known, changes = changes, await self._db.run(lease.changes, self.name)
+                if present != before or changes != known:
+                    self._kick.set()
+            except Exception as error:  # the database is busy: the next renewal finds out
+                events.fault("lease", error)
+                await asyncio.sleep(RETRY)
             await self._directory.changed()
+
+    async def _hand_over(self) -> None:
+        """Say what is at rest of that which others should have; the thread hands it over."""
+        while True:
+            await self._going.wait()
+            self._going.clear()
+            while self._leaving:
+                ready = {number for number in self._leaving if not (self._busy and self._busy(number))}
+                if ready:
+                    with self._guard:
+                        self._ready = ready
+                    self._kick.set()
+                await asyncio.sleep(HAND_OVER)
 
     def _register(self, connection: Connection) -> None:
         lease.register(
@@ -198,25 +259,63 @@ class Node:
 
     def _renew(self) -> None:
         began = self._clock.monotonic()
-        before = self._lease.owned
-        with self._db.write_beside() as connection:  # it mustn't wait for what others write
-            lease.take_turn(connection)
+        # Each beside what others write, for which it mustn't wait.
+        with self._db.write_beside() as connection:
             about = {**self._about, "drift": self._clock.drift()}
             if not lease.renew(connection, self.name, self._instance, self._clock.now(), **about):
                 self._register(connection)
-            owned = lease.claim(connection, self.name, self._observer, began)
-            lost = lease.owned_by_others(connection, self.name, before.keys() - owned.keys())
-            if owned and self._lease.valid_until <= self._clock.monotonic():
-                raise_version(connection)  # those who found that we own nothing look again
-        self._lease = _Lease(owned, began + self._timing.dead_after - self._timing.margin)
+        self._release_what_is_ready()
+        # Only now, when nobody can take us for dead any more: what is ours in this look is ours until we rest.
+        with self._db.read() as connection:
+            view = lease.look(connection, self.name, self._observer, began)
+        if view.orphans or view.gone:
+            with self._db.write_beside() as connection:
+                view = lease.claim(connection, self.name, self._observer, began)
+        regained = view.owned and self._lease.valid_until <= self._clock.monotonic()
+        lost = self._take(view, began)
         if self._failing:
             self._failing = False
             events.lease_regained(self.name)
         if lost:
             events.lease_lost(self.name, f"another node has taken {lost} appliances over")
-        if owned != before:
-            events.appliance_taken(self.name, len(owned))
+        if regained:
             self._signal()
+
+    def _release_what_is_ready(self) -> None:
+        """Here and not on the loop: what we own is read, and given away, by one thread, one after the other."""
+        with self._guard:
+            owned = self._lease.owned
+            ready = {one: (owned[one], self._leaving[one]) for one in self._ready & self._leaving.keys() & owned.keys()}
+        if ready:
+            with self._db.write_beside() as connection:
+                lease.hand_over(connection, self.name, ready, [peer.name for peer in self._peers])
+            events.handed_over(self.name, len(ready), sorted({to for _, to in ready.values()}))
+
+    def _take(self, view: View, began: float) -> int:
+        """What we own from now on, and what of it has to go; how much was taken from us."""
+        with self._guard:
+            before, handing = self._lease.owned, self._leaving
+            self._peers = view.peers
+            leaving = {number: to for number, to in handing.items() if number in view.owned and to in view.alive}
+            leaving |= self._too_many(view, leaving)
+            self._leaving, self._ready = leaving, set()  # what was at rest may have been begun since
+            self._lease = _Lease(view.owned, began + self._timing.dead_after - self._timing.margin)
+        if view.owned != before:
+            events.appliance_taken(self.name, len(view.owned))
+        if view.owned != before or leaving != handing:
+            self._signal()
+        return len(before.keys() - view.owned.keys() - handing.keys() - view.gone)
+
+    def _too_many(self, view: View, leaving: dict[int, str]) -> dict[int, str]:
+        """What others should have of ours, a portion of it; nothing while nobody is there to hand it over."""
+        if self._busy is None:
+            return {}
+        given = surplus(self.name, view.peers)
+        for to in leaving.values():
+            given[to] = given.get(to, 0) - 1  # on its way already
+        given = {to: count for to, count in given.items() if count > 0}
+        limit = portion(sum(given.values()) + len(leaving), len(leaving))
+        return shed([each for each in view.owned if each not in leaving], given, limit, view.avoid, self._busy)
 
     def _signal(self) -> None:
         if self._loop is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Integer, LargeBinary, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, String, Table
 
 from relay.db import metadata
 
 # One row a node, which stays when it stops. ``counter`` is the lease: others judge a node by whether it moves, never
-# by the wall times beside it, which are for people. ``instance`` tells two starts of one name apart.
+# by the wall times beside it, which are for people. ``instance`` tells two starts of one name apart. ``drain_at``: when
+# an operator asked it to own nothing, which outlives its restarts.
 nodes = Table(
     "nodes",
     metadata,
@@ -23,6 +24,7 @@ nodes = Table(
     Column("settles_at", Float),
     Column("drift", Float, nullable=False),
     Column("isolated", String, nullable=False),
+    Column("drain_at", Float),
 )
 
 # Who begins work for an appliance; ``node`` is None between a release and the next claim, ``epoch`` only ever grows.
@@ -33,6 +35,37 @@ owners = Table(
     Column("appliance_id", Integer, primary_key=True, autoincrement=False),
     Column("node", String),
     Column("epoch", Integer, nullable=False),
+)
+
+# What a node would like the others to look at: an appliance that it can't reach at ``primaries``. Numbers only grow.
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node", String, nullable=False),
+    Column("appliance_id", Integer, nullable=False),
+    Column("primaries", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What another node saw when it looked. Goes with the look.
+sights = Table(
+    "sights",
+    metadata,
+    Column("look_id", Integer, primary_key=True, autoincrement=False),
+    Column("node", String, primary_key=True),
+    Column("reaches", Boolean, nullable=False),
+    Column("said", String, nullable=False),
+)
+
+# From where an appliance can't be reached, though from another node it can.
+blind_spots = Table(
+    "blind_spots",
+    metadata,
+    Column("appliance_id", Integer, primary_key=True, autoincrement=False),
+    Column("node", String, primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("said", String, nullable=False),
 )
 
 # One row: what the addresses of synthetic messages are signed with.

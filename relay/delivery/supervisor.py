@@ -124,6 +124,10 @@ class Delivery:
         """Take changed settings, for connections that are opened from now on."""
         self._means.settings = self._means.settings.model_copy(update={"delivery": delivery})
 
+    def busy(self, appliance_id: int) -> bool:
+        """Whether mail of an appliance is on its way, or an outcome not written yet: no other owner may begin."""
+        return appliance_id in self._drains or self._reporting.busy(appliance_id)
+
     def progress(self, appliance_id: int) -> Progress | None:
         """How the drain of an appliance gets on; None where none is going on here."""
         drain = self._drains.get(appliance_id)

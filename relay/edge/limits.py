@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from relay.errors import Deferred
 
@@ -18,9 +18,11 @@ def client_of(ip: str) -> str:
 
 
 class Connections:
-    """Sessions that are open, by client (:func:`client_of`)."""
+    """Sessions that are open, by client (:func:`client_of`). ``closed``: whether nobody is to be let in, for another
+    node takes the mail."""
 
-    def __init__(self, most: int, most_per_client: int) -> None:
+    def __init__(self, most: int, most_per_client: int, closed: Callable[[], bool] = lambda: False) -> None:
+        self.closed = closed
         self.most = most
         self.most_per_client = most_per_client
         self.clients: Counter[str] = Counter()
@@ -31,7 +33,9 @@ class Connections:
         return self._open
 
     def admit(self, ip: str) -> None:
-        """Let one more session in. Raises Deferred, 421 both."""
+        """Let one more session in. Raises Deferred, always 421."""
+        if self.closed():
+            raise Deferred(421, "4.3.2", "Not in service now, please use our other MX hosts", "drained")
         if self._open >= self.most:
             raise Deferred(421, "4.3.2", "Too many connections, try again later")
         client = client_of(ip)

@@ -36,7 +36,8 @@ REASONS = {
     "554 5.4.6": "loop",
 }
 """The word for a reply, as a label of the metrics; any other is ``syntax``. A refusal may bring a word of its own:
-``client-rate``, ``domain-rate``, ``domain-connections``, ``early-talker``, ``dnsbl``, ``errors``, ``memory``."""
+``client-rate``, ``domain-rate``, ``domain-connections``, ``drained``, ``early-talker``, ``dnsbl``, ``errors``,
+``memory``."""
 
 DETAIL_LIMIT = 300
 

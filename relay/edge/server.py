@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
 
 from relay import events
 from relay.appliances.directory import Directory
@@ -39,7 +40,7 @@ BACKLOG = 1024
 
 class Edge:
     """All listeners of a node. ``proof_key``: the cluster's secret (relay.cluster.secret); ``resolver``: for [limits]
-    dnsbl."""
+    dnsbl; ``closed``: whether other nodes are to have all new sessions."""
 
     def __init__(
         self,
@@ -54,10 +55,11 @@ class Edge:
         *,
         proof_key: bytes,
         resolver: Resolver,
+        closed: Callable[[], bool] = lambda: False,
     ) -> None:
         smtp, node = settings.smtp, settings.node
         admission = Admission(node, directory, pulse, recipients, queue.depth_of_domain, clock, proof_key)
-        connections = Connections(smtp.max_connections, smtp.max_connections_per_client)
+        connections = Connections(smtp.max_connections, smtp.max_connections_per_client, closed)
         visitors = Visitors(
             settings.limits, smtp.max_connections, resolver, clock, lambda: len(directory.snapshot.domains)
         )

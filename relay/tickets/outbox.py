@@ -108,6 +108,11 @@ class Outbox:
         self._next = helpdesk
         self._terms = terms
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the helpdesk."""
+        return bool(self._under_way)
+
     async def run(self) -> None:
         """Until it is cancelled; what is on its way then is delivered again at the next start."""
         try:

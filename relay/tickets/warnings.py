@@ -76,18 +76,25 @@ def record_warnings(connection: Connection, now: float, terms: Terms) -> int:
 
 
 class Warnings:
-    """The loop that looks at the clocks; one in a cluster, beside the outbox.
+    """The loop that looks at the clocks; one in a cluster, beside the outbox: ``may`` says whether it is our turn.
 
     ``settling``: whether the clock is doubted at a time; then nothing is written, for a breach can't be taken back.
     """
 
     def __init__(
-        self, db: Database, clock: Clock, terms: Terms, *, settling: Callable[[float], bool] = lambda _: False
+        self,
+        db: Database,
+        clock: Clock,
+        terms: Terms,
+        *,
+        settling: Callable[[float], bool] = lambda _: False,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._terms = terms
         self._settling = settling
+        self._may = may
 
     def reconfigure(self, terms: Terms) -> None:
         """Go by other hours and plans from the next look on."""
@@ -106,7 +113,7 @@ class Warnings:
     async def look(self) -> None:
         """Say what is due; writes only where there is something to say."""
         now = self._clock.now()
-        if self._settling(now):
+        if not self._may() or self._settling(now):
             return
         if await self._db.run(warnings_due, now, self._terms):
             await self._db.change(record_warnings, now, self._terms)

@@ -77,14 +77,17 @@ async def prove_loop(loop: Loop, domain: str) -> tuple[bool, str]:
 
 async def _connect(loop: Loop) -> tuple[Connection, str]:
     """A session and how it came about. Raises RelayError with the evidence."""
+    unwilling: Failure | None = None
     published = await _published(loop)
-    if published:
+    for address in published:
         try:
-            connection = await _open(loop, published[0], SMTP_PORT, published)
+            connection = await _open(loop, address, SMTP_PORT, [address])
             return connection, f"over {connection.peer[0]}:{SMTP_PORT}, as the DNS has it"
         except Failure as failure:
             if failure.stage is not Stage.CONNECT:
-                raise RelayError(f"over {', '.join(published)}, as the DNS has it: {failure}") from failure
+                unwilling = failure  # a node that is drained, perhaps: a sender would try the next address, too
+    if unwilling is not None:
+        raise RelayError(f"over {', '.join(published)}, as the DNS has it: {unwilling}") from unwilling
     refused = "no listener is open"
     for listener in loop.listeners():
         host, port = parse_address(listener)

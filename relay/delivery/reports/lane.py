@@ -61,6 +61,7 @@ class Lane:
         self._allowance = Allowance()
         self._rests: dict[str, float] = {}  # until when, POSIX seconds
         self._sendings: dict[str, asyncio.Task[None]] = {}
+        self._about: dict[str, set[int]] = {}  # the appliances that what is sent there is about
         self._news = asyncio.Event()
         self._closing = False
 
@@ -81,6 +82,10 @@ class Lane:
                     await self._news.wait()
             except TimeoutError:
                 pass
+
+    def busy(self, appliance_id: int) -> bool:
+        """Whether a report about an appliance may be on its way."""
+        return any(appliance_id in about for about in self._about.values())
 
     async def close(self) -> None:
         """Begin nothing more, and let what is under way have its end."""
@@ -104,11 +109,11 @@ class Lane:
             if ours and not busy and self._allowance.of(domain, at):
                 due = await self._queue.reports.due(domain, ours, now, A_TIME)
                 task = asyncio.create_task(self._send(domain, due))
-                self._sendings[domain] = task
+                self._sendings[domain], self._about[domain] = task, {report.appliance_id for report in due}
                 task.add_done_callback(lambda _, domain=domain: self._came_back(domain))  # type: ignore[misc]
 
     def _came_back(self, domain: str) -> None:
-        del self._sendings[domain]
+        del self._sendings[domain], self._about[domain]
         self._news.set()
 
     async def _send(self, domain: str, due: list[Report]) -> None:

@@ -62,6 +62,10 @@ class Reporting:
             self._judging = [group.create_task(part.run()) for part in (self._judge, self._ahead)]
             group.create_task(self._lane.run())
 
+    def busy(self, appliance_id: int) -> bool:
+        """Whether a report about an appliance may be on its way."""
+        return self._lane.busy(appliance_id)
+
     async def close(self) -> None:
         """Begin nothing more; what is being sent gets its end, within ten seconds."""
         for judging in self._judging:

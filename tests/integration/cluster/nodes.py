@@ -38,6 +38,8 @@ class Running:
         settings = Settings(name=name, hostname=f"{name}.test")
         self.node = Node(self.db, clock or Clock(), settings, ["127.0.0.1:25"], "1.0", self.directory, timing=timing)
         self.wake = Wake(self.db, self.directory, self.node.owns)
+        self.busy: set[int] = set()
+        """The appliances that something is under way for."""
 
     def owned(self, numbers: list[int]) -> set[int]:
         return {number for number in numbers if self.node.owns(number)}
@@ -51,7 +53,7 @@ async def running(
     found = Running(url, name, clock, timing, folder)
     try:
         await found.node.start()
-        tasks = [asyncio.create_task(found.node.run()), asyncio.create_task(found.wake.run())]
+        tasks = [asyncio.create_task(found.node.run(found.busy.__contains__)), asyncio.create_task(found.wake.run())]
         try:
             yield found
         finally:
