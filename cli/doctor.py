@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass
 
 import click
 
-from cli import contract, directory, helpdesk_check, people, refusals
+from cli import contract, directory, helpdesk_check, nodes_check, people, refusals
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -22,7 +22,7 @@ from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import GOLD_PLAN, Appliance, Domain, Primary, RecipientPolicy
 from relay.appliances.mx import Endpoints
 from relay.clock import DRIFT_LIMIT
-from relay.cluster.nodes import NodeRow, nodes
+from relay.cluster.nodes import NodeRow, NodeState, nodes
 from relay.cluster.secret import secret
 from relay.continuity.readiness import Prover
 from relay.continuity.store import proofs_of
@@ -88,6 +88,7 @@ def doctor(operator: Operator, name: str | None) -> None:
         if snapshot.domains_of.get(appliance.id) and chosen in (None, appliance.id)
     ]
     checks = list(_node_checks(operator, found))
+    checks += [Check(*astuple(finding)) for finding in nodes_check.check(found, operator.now())]
     checks += operator.run(_reference_checks(operator))
     if operator.settings.helpdesk.kind != "embedded":
         checks.append(Check(operator.settings.node.name, "helpdesk", *operator.run(helpdesk_check.check(operator))))
@@ -123,7 +124,7 @@ def _text(check: Check) -> str:
 def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check]:
     settings, now = operator.settings, operator.now()
     name = settings.node.name
-    running = [row for row in found if row.state(now) == "running"]
+    running = [row for row in found if row.runs(now)]
     own = next((row for row in running if row.name == name), None)
     if own is None:
         others = f"; running: {', '.join(row.name for row in running)}" if running else ""
@@ -221,7 +222,7 @@ async def _prove_all(
 ) -> list[Check]:
     """A round of proofs for each appliance, through the listeners of the nodes that run."""
     now = operator.now()
-    listeners = [listener for row in found if row.state(now) == "running" for listener in row.listeners]
+    listeners = [listener for row in found if row.state(now) is NodeState.LIVE for listener in row.listeners]
     with operator.db.read() as connection:
         key = secret(connection)
     youngest = max((domain.created_at for one in appliances for domain in snapshot.domains_of[one.id]), default=0.0)

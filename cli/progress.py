@@ -50,7 +50,7 @@ class Draining:
 def draining(connection: Connection, nodes: Iterable[NodeRow], now: float) -> dict[int, Draining]:
     """The drains that go on, by appliance; what a node wrote that has died since, or started again, doesn't count, nor
     what was written of a primary that is gone again."""
-    running = {node.name: node for node in nodes if node.state(now) == "running"}
+    running = {node.name: node for node in nodes if node.runs(now)}
     health = facts.all_health(connection)
     found = {}
     for number, present in progress.going_on(connection).items():

@@ -24,6 +24,7 @@ from cli.version import version
 from relay.appliances.directory import Snapshot
 from relay.appliances.facts import Health
 from relay.appliances.model import Domain
+from relay.cluster.nodes import NodeState
 from relay.errors import NotFound
 from relay.mail import domain_of
 
@@ -218,7 +219,7 @@ def _node(operator: Operator, known: Known) -> dict[str, Any]:
         "name": name,
         "version": row.version if row else version(),
         "state": row.state(known.now) if row else "stopped",
-        "listeners": list(row.listeners) if row and row.state(known.now) == "running" else [],
+        "listeners": list(row.listeners) if row and row.runs(known.now) else [],
         "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free if operator.db.path else None,
     }
 
@@ -228,14 +229,18 @@ def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
     free = "" if node["disk_free_bytes"] is None else f", {size(node['disk_free_bytes'])} free"
     operator.out.line(
         f"node {node['name']} {node['version']}: {node['state']}{where}{free}",
-        "" if node["state"] == "running" else "bold red",
+        "" if node["state"] == NodeState.LIVE else "bold red",
     )
     for row in known.nodes:
-        if row.name != node["name"] and row.state(known.now) != "stopped":
-            operator.out.line(f"node {row.name} {row.version}: {row.state(known.now)}")
-        if row.isolated and row.state(known.now) == "running":
+        state = row.state(known.now)
+        if row.name != node["name"] and state is not NodeState.STOPPED:
+            operator.out.line(
+                f"node {row.name} {row.version}: {state}, {plural(row.appliances, 'appliance')}",
+                "bold red" if state is NodeState.DEAD else "",
+            )
+        if row.isolated and row.runs(known.now):
             operator.out.line(
                 f"node {row.name} may be cut off itself, nothing is called down: {row.isolated}", "bold red"
             )
-    if not any(row.state(known.now) == "running" for row in known.nodes):
+    if not any(row.runs(known.now) for row in known.nodes):
         operator.out.line("no node is running: what stands below is what the last one knew", "bold red")

@@ -7,21 +7,40 @@ shown here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
-from relay.cluster.lease import POSTMASTER
+from relay.cluster.lease import OUTBOX, POSTMASTER
+from relay.cluster.tables import blind_spots, owners
 from relay.cluster.tables import nodes as table
-from relay.cluster.tables import owners
 
 SILENT_AFTER = 10.0
-"""Seconds since the last heartbeat after which a node is shown as silent."""
+"""Seconds since the last heartbeat after which a node is shown as dead."""
+
+
+class NodeState(StrEnum):
+    """What a node is doing, as its row says."""
+
+    LIVE = "live"
+    DRAINING = "draining"
+    """An operator asked it to own nothing, and it still hands over; or nobody else is there to take its place."""
+    DRAINED = "drained"
+    """It owns nothing, and takes no sessions: it can be stopped."""
+    STOPPED = "stopped"
+    DEAD = "dead"
+    """It neither stopped nor was heard of in the last 10 s."""
+
+    @property
+    def runs(self) -> bool:
+        return self in (NodeState.LIVE, NodeState.DRAINING, NodeState.DRAINED)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """``drift``: its wall clock minus its own time, seconds. ``isolated``: why it takes itself for cut off, or empty.
-    ``settles_at``: until then it puts off what can't be undone, for its clock looked wrong at its start."""
+    ``settles_at``: until then it puts off what can't be undone, for its clock looked wrong at its start. ``drain_at``:
+    when an operator asked it to drain. ``owned``: ids of appliances, OUTBOX and POSTMASTER among them."""
 
     name: str
     hostname: str
@@ -33,17 +52,52 @@ class NodeRow:
     settles_at: float | None
     drift: float
     isolated: str
+    drain_at: float | None = None
+    owned: frozenset[int] = frozenset()
 
-    def state(self, now: float) -> str:
-        """``running``, ``stopped``, or ``silent``: it neither stopped nor was heard of in the last 10 s."""
+    def state(self, now: float) -> NodeState:
         if self.stopped_at is not None:
-            return "stopped"
-        heard_at = self.heartbeat_at + self.drift  # by the wall clock, which whoever asks goes by
-        return "running" if now - heard_at < SILENT_AFTER else "silent"
+            return NodeState.STOPPED
+        if self.heard_of(now) >= SILENT_AFTER:
+            return NodeState.DEAD
+        if self.drain_at is not None:
+            return NodeState.DRAINING if self.owned else NodeState.DRAINED
+        return NodeState.LIVE
+
+    def runs(self, now: float) -> bool:
+        return self.state(now).runs
+
+    def heard_of(self, now: float) -> float:
+        """How many seconds ago, by the wall clock, which whoever asks goes by."""
+        return now - (self.heartbeat_at + self.drift)
+
+    def since(self, now: float) -> float:
+        """When its state began."""
+        match self.state(now):
+            case NodeState.STOPPED:
+                return self.stopped_at or self.heartbeat_at
+            case NodeState.DEAD:
+                return self.heartbeat_at
+            case NodeState.LIVE:
+                return self.started_at
+        return max(self.started_at, self.drain_at or 0.0)
+
+    @property
+    def appliances(self) -> int:
+        """How many of the customers' it owns."""
+        return len(self.owned - {OUTBOX, POSTMASTER})
+
+    @property
+    def duties(self) -> list[str]:
+        """What else it does alone in the cluster, in words."""
+        return [word for number, word in ((OUTBOX, "outbox"), (POSTMASTER, "postmaster")) if number in self.owned]
 
 
 def nodes(connection: Connection) -> list[NodeRow]:
-    """Every node that ever ran on this database, by name."""
+    """Every node that ever ran on this database and wasn't removed, by name."""
+    owned: dict[str | None, set[int]] = {}
+    for number, node in connection.execute(select(owners.c.appliance_id, owners.c.node)):
+        owned.setdefault(node, set()).add(number)
     rows = connection.execute(select(table).order_by(table.c.name))
     return [
         NodeRow(
@@ -57,6 +111,8 @@ def nodes(connection: Connection) -> list[NodeRow]:
             row.settles_at,
             row.drift,
             row.isolated,
+            row.drain_at,
+            frozenset(owned.get(row.name, ())),
         )
         for row in rows
     ]
@@ -70,3 +126,11 @@ def owner_names(connection: Connection) -> dict[int, str]:
         )
     )
     return {row.appliance_id: row.node for row in rows}
+
+
+def blind_spots_of(connection: Connection) -> dict[int, dict[str, str]]:
+    """From which nodes an appliance can't be reached though another one reaches it, and what they saw; by its id."""
+    found: dict[int, dict[str, str]] = {}
+    for row in connection.execute(select(blind_spots).order_by(blind_spots.c.node)):
+        found.setdefault(row.appliance_id, {})[row.node] = row.said
+    return found

@@ -1,9 +1,9 @@
 """What an operator says of a node: drain, resume, remove. Its own process hears of it within a second or two.
 
-A node that drains hands over everything that it owns, takes no new sessions, and stays so over restarts until it is told
-to resume; where no other node lives, it goes on as if nothing had been said. A node that is removed leaves its sums
-behind: what it counted was so, and reading adds up the rows of all nodes that ever were. Functions work inside the
-caller's transaction.
+A node that drains hands over everything that it owns, takes no new sessions, and stays so over restarts until it is
+told to resume; where no other node lives, it goes on as if nothing had been said. A node that is removed leaves its
+sums behind: what it counted was so, and reading adds up the rows of all nodes that ever were. Functions work inside
+the caller's transaction.
 """
 
 from __future__ import annotations

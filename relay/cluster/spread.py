@@ -85,11 +85,11 @@ def shed(
     avoid: Mapping[int, Collection[str]],
     busy: Callable[[int], bool],
 ) -> dict[int, str]:
-    """Which of ``owned`` go to whom, ``limit`` at most: those that are at rest before the ``busy`` ones, and none to a
-    node that can't reach it."""
+    """Which of ``owned`` go to whom, ``limit`` at most: those that are at rest before the ``busy`` ones, the youngest
+    first, and none to a node that can't reach it."""
     left = dict(given)
     chosen: dict[int, str] = {}
-    for number in sorted(owned, key=lambda each: (busy(each), each)):
+    for number in sorted(owned, key=lambda each: (busy(each), -each)):
         if len(chosen) == limit:
             break
         taker = next((name for name, room in left.items() if room and name not in avoid.get(number, ())), None)

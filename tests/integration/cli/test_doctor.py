@@ -165,9 +165,9 @@ async def test_beside_a_running_node_every_proof_goes_through_it(tmp_path: Path)
         assert await told("queue", "list") == []
         assert (await told("db", "check"))["ok"]
         (listed,) = await told("node", "list")
-        assert (listed["name"], listed["state"]) == ("one", "running")
+        assert (listed["name"], listed["state"]) == ("one", "live")
         shown = await asyncio.to_thread(relayctl.does, "status")
-        assert shown.startswith(f"node one {listed['version']}: running, listening on {listener}, ")
+        assert shown.startswith(f"node one {listed['version']}: live, listening on {listener}, ")
     (listed,) = await told("node", "list")
     assert listed["state"] == "stopped"
 

@@ -61,7 +61,7 @@ async def test_a_node_owns_what_nobody_owns(tmp_path: Path) -> None:
         with with_db.read() as connection:
             assert owner_names(connection) == dict.fromkeys([0, *numbers[1:], *late], "one")
             assert [(row.name, row.listeners, row.state(time.time())) for row in nodes(connection)] == [
-                ("one", ("127.0.0.1:25",), "running")
+                ("one", ("127.0.0.1:25",), "live")
             ]
     with with_db.read() as connection:
         assert owner_names(connection) == {}

@@ -51,7 +51,7 @@ def test_every_command_is_there() -> None:
         backup record|list
         sla report
         dns check
-        node list
+        node list|drain|resume|remove
         db upgrade|check
     """
     first, *nouns = wanted.strip().splitlines()

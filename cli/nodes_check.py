@@ -1,0 +1,60 @@
+"""relayctl doctor: is the cluster as it should be? What is wrong between nodes, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cli.render import clock_time, plural, span
+from relay.clock import DRIFT_LIMIT
+from relay.cluster.nodes import NodeRow, NodeState
+
+LONG = 86400.0
+"""Seconds after which what is right during an upgrade looks forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line of doctor's."""
+
+    about: str
+    check: str
+    result: str
+    evidence: str
+    remedy: str = ""
+
+
+def check(found: Sequence[NodeRow], now: float) -> Iterator[Finding]:
+    """What is wrong with the nodes that share the database; nothing where there is one alone, and it is well."""
+    for row in found:
+        yield from _one(row, now)
+    running = [row for row in found if row.runs(now)]
+    if len({row.version for row in running}) > 1:
+        for_long = all(now - row.started_at > LONG for row in running)
+        evidence = "; ".join(f"{row.name} runs {row.version}" for row in running)
+        remedy = "upgrade the others too: an upgrade that contracts the database waits for them" if for_long else ""
+        yield Finding("cluster", "versions", "warning" if for_long else "ok", evidence, remedy)
+
+
+def _one(row: NodeRow, now: float) -> Iterator[Finding]:
+    state = row.state(now)
+    if state is NodeState.DEAD:
+        owned = f", and still owns {plural(row.appliances, 'appliance')}" if row.owned else ""
+        yield Finding(
+            row.name,
+            "node",
+            "warning",
+            f"not heard of for {span(row.heard_of(now))}, and it didn't stop cleanly{owned}",
+            f"start it again, or 'relayctl node remove {row.name}'",
+        )
+    elif state in (NodeState.DRAINING, NodeState.DRAINED) and row.drain_at and now - row.drain_at > LONG:
+        yield Finding(
+            row.name,
+            "node",
+            "warning",
+            f"{state} since {clock_time(row.drain_at)}: it takes no mail",
+            f"'relayctl node resume {row.name}', or stop it and 'relayctl node remove {row.name}'",
+        )
+    if row.runs(now) and abs(row.drift) > DRIFT_LIMIT:
+        evidence = f"its wall clock was set by {row.drift:+.0f} s while it ran"
+        yield Finding(row.name, "node clock", "warning", evidence, "mend NTP there, then restart the node")
