@@ -9,7 +9,9 @@ import click
 
 from cli.context import Noun, Operator, json_option
 from cli.render import plural
-from relay.db import Database, place, upgrade
+from relay.clock import Clock
+from relay.cluster.upgrades import in_the_way
+from relay.db import Database, floor, place, revisions, upgrade
 from relay.errors import DatabaseMissing, DatabaseOutdated, Refused
 from relay.queue.verify import verify
 
@@ -25,7 +27,7 @@ def db() -> None:
 def upgrade_(operator: Operator) -> None:
     """Bring the database up to this program's version.
 
-    Stop the node before, start it after.
+    Nodes of an older version may go on meanwhile where the upgrade lets them; else those in the way are named.
     """
     url = operator.settings.node.database
     where = place(url)
@@ -36,13 +38,23 @@ def upgrade_(operator: Operator) -> None:
 
 
 def bring_up_to_date(url: str) -> tuple[str | None, str]:
-    """(revision before, revision after). Raises Refused while a node of an older version runs, DatabaseError."""
+    """(revision before, revision after). Raises Refused while a node runs that can't go on with the new database,
+    DatabaseError."""
     try:
         Database(url).close()
     except DatabaseOutdated:
-        path = place(url).path
-        if path is not None and (running := _running(path)):
-            raise Refused(f"{' and '.join(running)} runs on {path}: stop it, upgrade, then start it again") from None
+        where = place(url)
+        older = Database(url, check=False)
+        try:
+            with older.read() as connection:
+                running = _running(where.path) if where.path is not None else []
+                blocking = in_the_way(connection, floor(), revisions(), Clock().now(), running)
+        finally:
+            older.close()
+        if blocking:
+            names = " and ".join(f"node {name}" for name in blocking)
+            runs, them = ("runs", "it") if len(blocking) == 1 else ("run", "them")
+            raise Refused(f"{names} {runs} on {where.name}: stop {them}, upgrade, then start {them} again") from None
     except DatabaseMissing:
         pass
     return upgrade(url)
@@ -56,7 +68,7 @@ def _running(path: Path) -> list[str]:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                found.append(f"node {lock.name.removeprefix(path.name + '.').removesuffix('.lock')}")
+                found.append(lock.name.removeprefix(f"{path.name}.").removesuffix(".lock"))
     return found
 
 

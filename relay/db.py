@@ -2,9 +2,10 @@
 
 Promises: a write that returns is on disk; of the transactions that write one is under way at a time, in the whole
 cluster, so that what a transaction has read stays true until it ends; a connection whose server was restarted is
-replaced before it is used; a database from another version of the program is refused in words. What differs between
-SQLite and PostgreSQL is in relay.sqlite and relay.postgres. Does not know any table: rooms define theirs on
-``metadata`` and migrations make them. The hot path of mail has a connection and a thread of its own in relay.queue.
+replaced before it is used; a database from another version of the program is refused in words, unless that version has
+said that this one may go on (relay.revisions). What differs between SQLite and PostgreSQL is in relay.sqlite and
+relay.postgres. Does not know any table: rooms define theirs on ``metadata`` and migrations make them. The hot path of
+mail has a connection and a thread of its own in relay.queue.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, MetaData, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from relay import revisions as compatible
 from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
 from relay.sqlite import BUSY_TIMEOUT, PREFIX, SqliteFile
 
@@ -115,11 +117,13 @@ class Database:
     def _check(self) -> None:
         with self.read() as connection:
             found = _revision(connection)
+            # Newer, but so that this program may go on: an upgrade is on its way through the cluster.
+            able = found not in revisions() and compatible.can_work(connection, revisions())
         if found is None:
             raise DatabaseMissing(f"{self.name} has no tables yet; 'relayctl init' makes them")
-        if found not in revisions():
+        if found not in revisions() and not able:
             raise _newer(self.name)
-        if found != revisions()[-1]:
+        if found != revisions()[-1] and not able:
             raise DatabaseOutdated(f"{self.name} is older than this program; run 'relayctl db upgrade'")
 
     def raw(self) -> Any:
@@ -273,6 +277,17 @@ def revisions() -> list[str]:
     return sorted(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
+def floor() -> str:
+    """The oldest revision whose programs can work with a database that this program has upgraded."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
+    return compatible.floor((one.revision, getattr(one.module, "compatible_from", one.revision)) for one in scripts)
+
+
 def _revision(connection: Connection) -> str | None:
     """The revision that the database is at; None where it has no tables yet."""
     if not inspect(connection).has_table("alembic_version"):
@@ -301,6 +316,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            compatible.keep(connection, floor())
             after = _revision(connection)
     finally:
         database.close()

@@ -30,7 +30,7 @@ from relay.cluster import lease, name
 from relay.cluster.lease import LeaseLost, Observer, Timing, View
 from relay.cluster.spread import Peer, heirs, portion, shed, surplus
 from relay.cluster.tables import nodes
-from relay.db import Database
+from relay.db import Database, revisions
 
 SETTLE = 3600.0
 """Seconds for which a node that doubts its clock puts off what can't be undone."""
@@ -226,7 +226,13 @@ class Node:
 
     def _register(self, connection: Connection) -> None:
         lease.register(
-            connection, self.name, self._instance, self._clock.now(), drift=self._clock.drift(), **self._about
+            connection,
+            self.name,
+            self._instance,
+            self._clock.now(),
+            drift=self._clock.drift(),
+            revision=revisions()[-1],
+            **self._about,
         )
 
     def _settles_at(self, connection: Connection, now: float) -> float | None:

@@ -53,6 +53,7 @@ def test_missing_older_newer_and_damaged_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DatabaseOutdated, match="run 'relayctl db upgrade'"):
         Database(url)
     raw.execute("UPDATE alembic_version SET version_num = '9999_tomorrow'")
+    raw.execute("UPDATE compatibility SET revision = '9998_the_day_before'")
     raw.commit()
     for use in (Database, upgrade):
         with pytest.raises(DatabaseNewer, match="newer version of this program"):
@@ -66,6 +67,33 @@ def test_missing_older_newer_and_damaged_are_told_apart(tmp_path: Path) -> None:
         Database(url)
     assert "\n" not in str(refusal.value)
     assert head == "0001_appliances" or head > "0001"
+
+
+def test_a_newer_database_may_say_that_this_program_can_go_on(tmp_path: Path) -> None:
+    """While an upgrade goes through the cluster; only upgrading it is left to the newer program."""
+    database = make_database(tmp_path)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999_tomorrow'"))
+        connection.execute(text("CREATE TABLE tomorrow (a)"))
+    database.close()
+    database = Database(database.url)
+    with database.write() as connection:
+        store.add_appliance(connection, 0.0, name="acme")
+        connection.execute(text("UPDATE compatibility SET revision = '9999_tomorrow'"))
+    database.close()
+    for use in (Database, upgrade):
+        with pytest.raises(DatabaseNewer, match="newer version of this program"):
+            use(database.url)
+
+
+def test_an_upgrade_keeps_the_floor_of_its_migrations(tmp_path: Path) -> None:
+    """The one that all of them can live with, which is one that this program knows."""
+    database = make_database(tmp_path)
+    with database.read() as connection:
+        kept = connection.execute(text("SELECT revision FROM compatibility")).scalars().all()
+    assert kept == [relay_db.floor()]
+    assert relay_db.floor() in relay_db.revisions()
+    database.close()
 
 
 def test_every_migration_is_known_by_its_file(tmp_path: Path) -> None:

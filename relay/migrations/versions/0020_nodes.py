@@ -1,4 +1,5 @@
-"""Nodes: asked to drain, and what they see of an appliance that another one can't reach."""
+"""Nodes: asked to drain, of which revision, and what they see of an appliance that another one can't reach; which
+programs can work with this database."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from alembic import op
 
 revision = "0020_nodes"
 down_revision = "0018_tls"
+compatible_from = "0018_tls"
 
 
 def upgrade() -> None:
     op.add_column("nodes", sa.Column("drain_at", sa.Float))
+    op.add_column("nodes", sa.Column("revision", sa.String))
+    op.create_table("compatibility", sa.Column("revision", sa.String, primary_key=True))
     op.create_table(
         "looks",
         sa.Column("id", sa.Integer, primary_key=True),

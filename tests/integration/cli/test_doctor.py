@@ -181,6 +181,7 @@ async def test_an_older_database_is_not_upgraded_under_a_running_node(tmp_path: 
         with closing(sqlite3.connect(path, isolation_level=None)) as raw:
             (version,) = raw.execute("SELECT version_num FROM alembic_version").fetchone()
             raw.execute("UPDATE alembic_version SET version_num = '0001_appliances'")
+            raw.execute("UPDATE nodes SET revision = '0001_appliances'")
             for command in ("db", "upgrade"), ("init",):
                 line = await asyncio.to_thread(relayctl.refuses, *command)
                 assert line == f"node one runs on {path}: stop it, upgrade, then start it again"
