@@ -115,6 +115,7 @@ class App:
             self.clock,
             self.node,
             settings.node.hostname,
+            self.wake,
         )
         self.upkeep = Upkeep(
             self.directory,

@@ -352,6 +352,15 @@ def isolated(reason: str) -> None:
     _log.error("this node may be cut off itself: nothing is called down", reason=reason)
 
 
+def reached_elsewhere(appliance: str, node: str, said: str, to: str) -> None:
+    """Nodes disagree: it isn't down, only out of the sight of ``node``, and ``to`` works for it from now on."""
+    _log.warning("reached from another node only", appliance=appliance, node=node, said=said, to=to)
+
+
+def reached_again(appliance_id: int, node: str) -> None:
+    _log.info("reached from this node again", appliance_id=appliance_id, node=node)
+
+
 def isolation_ended() -> None:
     _log.info("this node is connected again")
 

@@ -13,6 +13,7 @@ Functions work inside the caller's transaction.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,6 +35,8 @@ STEADY_AFTER = 1.0
 """Times ``dead_after`` for which a node must have been seen alive before it is given what others own."""
 SLICE = 500
 """Rows of one statement."""
+BLIND_LEAST = 3
+"""Appliances that a node can't reach though others can, and that are more than it owns: then it counts as cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +163,15 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
     for number, row in found.items():
         if row.node in counts and number in every:
             counts[row.node] += 1
+    avoid = _blind(connection)
+    blind = Counter(each for blinded in avoid.values() for each in blinded)
     peers = tuple(
         Peer(
             each,
             counts[each],
             steady=each == name or observer.steady(each),
             draining=running[each].drain_at is not None,
-            isolated=bool(running[each].isolated),
+            isolated=bool(running[each].isolated) or BLIND_LEAST <= blind[each] > counts[each],
         )
         for each in sorted(alive)
     )
@@ -175,7 +180,7 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
         peers,
         frozenset(number for number in every if number not in found or found[number].node not in alive),
         frozenset(found.keys() - every),
-        _blind(connection),
+        avoid,
     )
 
 

@@ -17,7 +17,7 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +25,11 @@ from sqlalchemy import Connection, func, select
 
 from relay import events, settings
 from relay.appliances.directory import Directory
+from relay.appliances.facts import raise_version
 from relay.clock import DRIFT_LIMIT, Clock
 from relay.cluster import lease, name
 from relay.cluster.lease import LeaseLost, Observer, Timing, View
-from relay.cluster.spread import Peer, heirs, portion, shed, surplus
+from relay.cluster.spread import Peer, adopt, heirs, portion, shed, surplus
 from relay.cluster.tables import nodes
 from relay.db import Database, revisions
 
@@ -132,13 +133,19 @@ class Node:
         mine = next((peer for peer in self._peers if peer.name == self.name), None)
         return mine is not None and mine.draining and not any(peer.draining for peer in heirs(self._peers))
 
-    def give(self, appliance_id: int, to: str) -> None:
-        """Hand an appliance over to that node: begin nothing more for it, finish what is in flight, release it."""
+    def give(self, appliance_id: int, to: Collection[str]) -> str | None:
+        """Hand an appliance over to one of those: begin nothing more for it, finish what is in flight, release it.
+
+        Returns whose it will be; None where none of them lives, or it isn't ours.
+        """
+        chosen = adopt([appliance_id], [peer for peer in self._peers if peer.name in to], {}).get(appliance_id)
         with self._guard:
-            if appliance_id in self._lease.owned:
-                self._leaving = {**self._leaving, appliance_id: to}
+            if chosen is None or appliance_id not in self._lease.owned:
+                return None
+            self._leaving = {**self._leaving, appliance_id: chosen}
         self._directory.look_again()
         self._going.set()
+        return chosen
 
     async def start(self) -> None:
         """Take the name and the first lease. Raises StartFailed where the name runs already, DatabaseError."""
@@ -277,15 +284,16 @@ class Node:
         if view.orphans or view.gone:
             with self._db.write_beside() as connection:
                 view = lease.claim(connection, self.name, self._observer, began)
-        regained = view.owned and self._lease.valid_until <= self._clock.monotonic()
+        lapsed = self._lease.valid_until <= self._clock.monotonic()
         lost = self._take(view, began)
+        if lapsed and view.owned:
+            with self._db.write_beside() as connection:
+                raise_version(connection)  # those who found that we own nothing look again
         if self._failing:
             self._failing = False
             events.lease_regained(self.name)
         if lost:
             events.lease_lost(self.name, f"another node has taken {lost} appliances over")
-        if regained:
-            self._signal()
 
     def _release_what_is_ready(self) -> None:
         """Here and not on the loop: what we own is read, and given away, by one thread, one after the other."""

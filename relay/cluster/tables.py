@@ -66,6 +66,7 @@ blind_spots = Table(
     metadata,
     Column("appliance_id", Integer, primary_key=True, autoincrement=False),
     Column("node", String, primary_key=True),
+    Column("primaries", JSON, nullable=False),
     Column("since", Float, nullable=False),
     Column("said", String, nullable=False),
 )

@@ -2,8 +2,8 @@
 
 A reference host that answers settles it. Without one, more than half of at least three endpoints that fail together
 make a node doubt itself, where only what was probed since the failure began counts as answering. Endpoints of
-appliances that are called down already are left out: two old outages don't cast doubt on a third. Nodes don't ask
-each other.
+appliances that are called down already are left out: two old outages don't cast doubt on a third. Where other nodes
+live they are asked first (vantage); this is for when none has seen the same.
 """
 
 from __future__ import annotations

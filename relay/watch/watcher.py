@@ -4,8 +4,9 @@
                                       └──▶ facts, directory  when the health changed, durable
 
 Promises: health is written only when it changes, and only by the owner; nothing is called down while this node may
-itself be cut off, and then it says so; the heartbeat is beaten only while probes keep their schedule. Whatever goes
-wrong here is logged and tried again. What follows from health is decided by others.
+itself be cut off, and then it says so, nor where another node reaches it (witnesses); the heartbeat is beaten only
+while probes keep their schedule. Whatever goes wrong here is logged and tried again. What follows from health is
+decided by others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.node import Node
+from relay.cluster.wake import Wake
 from relay.db import Database
 from relay.settings import Watch
 from relay.values import parse_address
@@ -34,9 +36,12 @@ from relay.watch.certificates import Certificates
 from relay.watch.contracts import Contracts
 from relay.watch.health import judge
 from relay.watch.isolation import Census, any_answers
+from relay.watch.lookout import Lookout
 from relay.watch.probe import Answer, Said
 from relay.watch.prober import Prober
 from relay.watch.routes import Routes
+from relay.watch.vantage import Ruling
+from relay.watch.witnesses import Witnesses
 
 BEAT = 2.0
 """Seconds between heartbeats."""
@@ -69,6 +74,7 @@ class Watcher:
         clock: Clock,
         node: Node,
         hostname: str,
+        wake: Wake,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -85,6 +91,8 @@ class Watcher:
         self._certificates = Certificates(
             endpoints, directory, db, clock, hostname, self._primaries, node.owns, node.holds, node.settling
         )
+        self._witnesses = Witnesses(db, node, wake, clock, self._heard_of)
+        self._lookout = Lookout(db, node, wake, endpoints, hostname, lambda: bool(self._doubtful))
         self._census = Census()
         self._watched: dict[int, _Watched] = {}
         self._behind: dict[Primary, set[int]] = {}
@@ -112,6 +120,8 @@ class Watcher:
                 group.create_task(self._routes.run())
                 group.create_task(self._contracts.run())
                 group.create_task(self._certificates.run())
+                group.create_task(self._witnesses.run())
+                group.create_task(self._lookout.run())
         finally:
             await self._prober.stop()
 
@@ -157,6 +167,7 @@ class Watcher:
         self._doubts(appliance_id, doubtful=False)
         self._pulse.forget(appliance_id)
         self._evidence.forget(appliance_id)
+        self._witnesses.forget(appliance_id)
 
     def _routed(self, appliance_id: int, primaries: tuple[Primary, ...], problem: str, unknown: bool) -> None:
         """The DNS has said where an appliance is reached; what it doesn't say now stays as it was."""
@@ -222,12 +233,25 @@ class Watcher:
         seen = [self._prober.seen(primary) for primary in watched.primaries]
         view = self._evidence.view(appliance_id, now)
         verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began)
-        if verdict.fact.state is Health.DOWN and watched.fact.state is not Health.DOWN and self._cut_off(watched):
-            verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began, cut_off=True)
-        self._doubts(appliance_id, verdict.doubtful)
+        doubtful = False
+        if verdict.fact.state is Health.DOWN and watched.fact.state is not Health.DOWN:
+            ruling = self._witnesses.opinion(
+                watched.appliance, verdict.fact.since, watched.primaries, verdict.fact.reason
+            )
+            doubtful = ruling is not Ruling.DOWN and self._cut_off(watched)
+            if doubtful or ruling in (Ruling.WAIT, Ruling.ELSEWHERE):
+                verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began, cut_off=True)
+        else:
+            self._witnesses.forget(appliance_id)
+        self._doubts(appliance_id, doubtful)
         self._settle(appliance_id, verdict.fact)
         self._leave_out_if_down(watched)
         self._pulse.saw(appliance_id, verdict.reach)
+
+    def _heard_of(self, appliance_id: int) -> None:
+        """Other nodes have said what they see of it."""
+        if appliance_id in self._watched:
+            self._judge(appliance_id)
 
     def _settle(self, appliance_id: int, fact: HealthFact) -> None:
         self._watched[appliance_id].fact = fact

@@ -34,6 +34,7 @@ def upgrade() -> None:
         "blind_spots",
         sa.Column("appliance_id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("node", sa.String, primary_key=True),
+        sa.Column("primaries", sa.JSON, nullable=False),
         sa.Column("since", sa.Float, nullable=False),
         sa.Column("said", sa.String, nullable=False),
     )

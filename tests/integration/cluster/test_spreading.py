@@ -85,8 +85,9 @@ async def test_what_is_under_way_is_finished_first(tmp_path: Path) -> None:
     db = make_database(tmp_path)
     (number,) = add_appliances(db, 1)
     async with cluster(db, "one", "two") as (one, two):
+        await eventually(lambda: one.node.others)
         one.busy.add(number)
-        one.node.give(number, "two")
+        assert one.node.give(number, ["two", "nobody"]) == "two"
         assert not one.node.owns(number)
         await asyncio.sleep(4 * QUICK.renew)
         with db.read() as connection:
@@ -105,8 +106,9 @@ async def test_who_was_to_have_it_dies(tmp_path: Path) -> None:
     db = make_database(tmp_path)
     numbers = add_appliances(db, 1)
     async with cluster(db, "one", "two") as (one, two):
+        await eventually(lambda: one.node.others)
         one.busy.update(numbers)
-        one.node.give(numbers[0], "two")
+        assert one.node.give(numbers[0], ["two"]) == "two"
         await two.node.close()
         await eventually(lambda: one.owned(numbers) == set(numbers))
         one.busy.clear()

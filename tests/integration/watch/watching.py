@@ -17,6 +17,7 @@ from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.node import Node
+from relay.cluster.wake import Wake
 from relay.dns import Resolver
 from relay.settings import Dns, Watch
 from relay.settings import Node as NodeSettings
@@ -44,6 +45,7 @@ class Watching:
         node_settings = NodeSettings(name="one", hostname="relay.test", mx_names=["relay.test"])
         self.node = Node(self.db, self.clock, node_settings, [], "1.0", self.directory)
         endpoints = Endpoints(Resolver(Dns(resolvers=[resolver], timeout=1.0)), node_settings)
+        self.wake = Wake(self.db, self.directory, self.node.owns)
         self.watcher = Watcher(
             settings,
             self.directory,
@@ -54,6 +56,7 @@ class Watching:
             self.clock,
             self.node,
             "relay.test",
+            self.wake,
         )
 
     async def add(self, name: str, *primaries: ScriptedPrimary | str, domain: str = "") -> Appliance:
