@@ -10,7 +10,7 @@ from cli.progress import Draining, draining
 from relay.appliances import facts
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import Domain
-from relay.cluster.nodes import NodeRow, nodes, owner_names
+from relay.cluster.nodes import NodeRow, blind_spots_of, nodes, owner_names
 from relay.edge.counts import refused
 from relay.queue import backlog
 from relay.tickets.reading import Brief, most_urgent
@@ -32,6 +32,8 @@ class Known:
     findings: dict[int, list[facts.Finding]]
     windows: dict[int, facts.Window]
     """Maintenance that is under way."""
+    blind: dict[int, dict[str, str]]
+    """Nodes from which an appliance can't be reached, though from another it can: what they see, by appliance."""
     refused: dict[str, dict[str, int]]
     """In the last 24 hours, by domain and reason."""
 
@@ -62,5 +64,6 @@ def read(connection: Connection, now: float) -> Known:
         draining(connection, found, now),
         findings,
         {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
+        blind_spots_of(connection),
         refused(connection, now),
     )

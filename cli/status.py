@@ -124,6 +124,7 @@ def _facts(known: Known, domain: Domain) -> dict[str, Any]:
         "drain": drain.facts() if drain else None,
         "ticket": ticket.facts() if ticket else None,
         "owner": known.owners.get(appliance.id),
+        "blind_nodes": known.blind.get(appliance.id, {}),
         "order": continuity.order,
         "maintenance_until": at(window.ends_at) if window else None,
         "findings": [
@@ -141,6 +142,7 @@ def _quiet(row: dict[str, Any]) -> bool:
         and row["ready"] is not False
         and not row["findings"]
         and row["ticket"] is None
+        and not row["blind_nodes"]
         and not row["queued"]
         and not row["held"]
     )
@@ -178,6 +180,9 @@ def _why(known: Known, row: dict[str, Any], *, first: bool) -> str:
     drain, expires_at = known.drains.get(domain.appliance_id), known.expires_at(domain)
     if first and row["health"] != Health.UP:
         reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
+    if first and row["blind_nodes"] and row["health"] != Health.DOWN:
+        reasons += [f"node {name} cannot reach it ({said})" for name, said in row["blind_nodes"].items()]
+        reasons.append(f"node {row['owner']} can, and works for it")
     if first and drain is not None:
         reasons.append(drain.told())
     if worth_saying(expires_at, known.now, drain, up=row["health"] == Health.UP):

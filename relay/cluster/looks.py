@@ -36,11 +36,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What ``node`` saw; ``said``: in words."""
+    """What ``node`` saw; ``said``: in words. ``reaches``: None where it can't tell whether that is its own fault."""
 
     look_id: int
     node: str
-    reaches: bool
+    reaches: bool | None
     said: str
 
 

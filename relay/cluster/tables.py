@@ -50,13 +50,13 @@ looks = Table(
     sqlite_autoincrement=True,
 )
 
-# What another node saw when it looked. Goes with the look.
+# What another node saw when it looked; NULL where it can't tell. Goes with the look.
 sights = Table(
     "sights",
     metadata,
     Column("look_id", Integer, primary_key=True, autoincrement=False),
     Column("node", String, primary_key=True),
-    Column("reaches", Boolean, nullable=False),
+    Column("reaches", Boolean),
     Column("said", String, nullable=False),
 )
 

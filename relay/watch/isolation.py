@@ -61,6 +61,10 @@ class Census:
         """When the first failing probe began at the one of ``primaries`` that failed last."""
         return max((self._failing.get(primary, float("-inf")) for primary in primaries), default=float("-inf"))
 
+    def answering(self, count: int) -> list[Primary]:
+        """Up to ``count`` endpoints that answered last."""
+        return list(itertools.islice(reversed(self._answering), count))
+
     def unasked(self, since: float, count: int) -> list[Primary]:
         """Up to ``count`` endpoints that answered, but haven't been probed ``since`` then; the longest ago first."""
         oldest = itertools.takewhile(lambda pair: pair[1] < since, self._answering.items())

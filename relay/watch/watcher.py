@@ -34,9 +34,10 @@ from relay.settings import Watch
 from relay.values import parse_address
 from relay.watch.certificates import Certificates
 from relay.watch.contracts import Contracts
+from relay.watch.footing import Footing
 from relay.watch.health import judge
 from relay.watch.isolation import Census, any_answers
-from relay.watch.lookout import Lookout
+from relay.watch.lookout import LOOK_WITHIN, Lookout
 from relay.watch.probe import Answer, Said
 from relay.watch.prober import Prober
 from relay.watch.routes import Routes
@@ -92,8 +93,9 @@ class Watcher:
             endpoints, directory, db, clock, hostname, self._primaries, node.owns, node.holds, node.settling
         )
         self._witnesses = Witnesses(db, node, wake, clock, self._heard_of)
-        self._lookout = Lookout(db, node, wake, endpoints, hostname, lambda: bool(self._doubtful))
         self._census = Census()
+        footing = Footing(self._reference_answers, self._census.answering, lambda each: self._lookout.reaches(each))
+        self._lookout = Lookout(db, node, wake, endpoints, hostname, footing.firm, lambda: self._settings.interval)
         self._watched: dict[int, _Watched] = {}
         self._behind: dict[Primary, set[int]] = {}
         self._doubtful: set[int] = set()
@@ -238,7 +240,8 @@ class Watcher:
             ruling = self._witnesses.opinion(
                 watched.appliance, verdict.fact.since, watched.primaries, verdict.fact.reason
             )
-            doubtful = ruling is not Ruling.DOWN and self._cut_off(watched)
+            known = ruling in (Ruling.ALONE, Ruling.ELSEWHERE) or appliance_id in self._doubtful
+            doubtful = ruling is not Ruling.DOWN and known and self._cut_off(watched)
             if doubtful or ruling in (Ruling.WAIT, Ruling.ELSEWHERE):
                 verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began, cut_off=True)
         else:
@@ -292,6 +295,13 @@ class Watcher:
             events.isolation_ended()
             self._node.isolated("")
 
+    async def _reference_answers(self) -> bool | None:
+        """Whether one of the reference hosts answers now; None where there are none."""
+        if not self._references:
+            return None
+        timeout = min(self._settings.connect_timeout, LOOK_WITHIN)
+        return await any_answers(self._references, self._endpoints, timeout)
+
     async def _ask_references(self) -> None:
         """While something fails: ask whether the rest of the world is there, and judge anew what hung on it."""
         while True:
@@ -301,8 +311,7 @@ class Watcher:
                 continue
             try:
                 asked = asyncio.get_running_loop().time()
-                answers = await any_answers(self._references, self._endpoints, self._settings.connect_timeout)
-                self._reference = (asked, answers)
+                self._reference = (asked, await self._reference_answers() is True)
                 for number in list(self._doubtful):
                     self._judge(number)
             except Exception as error:

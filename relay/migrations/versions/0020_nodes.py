@@ -27,7 +27,7 @@ def upgrade() -> None:
         "sights",
         sa.Column("look_id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("node", sa.String, primary_key=True),
-        sa.Column("reaches", sa.Boolean, nullable=False),
+        sa.Column("reaches", sa.Boolean),
         sa.Column("said", sa.String, nullable=False),
     )
     op.create_table(

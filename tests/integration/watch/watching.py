@@ -16,6 +16,7 @@ from relay.appliances.model import Appliance, Primary
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
+from relay.cluster.lease import Timing
 from relay.cluster.node import Node
 from relay.cluster.wake import Wake
 from relay.dns import Resolver
@@ -26,6 +27,7 @@ from tests.support.database import make_database
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
 
+TIMING = Timing()
 QUICK = Watch(interval=0.4, down_interval=0.1, connect_timeout=5.0, reply_timeout=5.0)
 PATIENT = Watch(interval=1000.0, down_interval=0.1, connect_timeout=5.0, reply_timeout=5.0)
 """Probes nobody twice, unless something calls for it."""
@@ -34,7 +36,7 @@ PATIENT = Watch(interval=1000.0, down_interval=0.1, connect_timeout=5.0, reply_t
 class Watching:
     """The parts of a node that watch, and what they made of it."""
 
-    def __init__(self, folder: Path, settings: Watch, resolver: str) -> None:
+    def __init__(self, folder: Path, settings: Watch, resolver: str, name: str, timing: Timing) -> None:
         self.ahead = 0.0
         """Seconds that this node's clock is ahead of the machine's."""
         self.clock = Clock(lambda: time.time() + self.ahead, lambda: time.monotonic() + self.ahead)
@@ -42,8 +44,8 @@ class Watching:
         self.directory = Directory(self.db)
         self.pulse = Pulse()
         self.evidence = Evidence()
-        node_settings = NodeSettings(name="one", hostname="relay.test", mx_names=["relay.test"])
-        self.node = Node(self.db, self.clock, node_settings, [], "1.0", self.directory)
+        node_settings = NodeSettings(name=name, hostname="relay.test", mx_names=["relay.test"])
+        self.node = Node(self.db, self.clock, node_settings, [], "1.0", self.directory, timing=timing)
         endpoints = Endpoints(Resolver(Dns(resolvers=[resolver], timeout=1.0)), node_settings)
         self.wake = Wake(self.db, self.directory, self.node.owns)
         self.watcher = Watcher(
@@ -89,14 +91,22 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(folder: Path, settings: Watch = QUICK, *, resolver: str = "127.0.0.1:9") -> AsyncIterator[Watching]:
-    """Watching until the end of the block."""
-    found = Watching(folder, settings, resolver)
+async def watching(
+    folder: Path,
+    settings: Watch = QUICK,
+    *,
+    resolver: str = "127.0.0.1:9",
+    name: str = "one",
+    timing: Timing = TIMING,
+) -> AsyncIterator[Watching]:
+    """Watching until the end of the block; several of different names on one folder are a cluster."""
+    found = Watching(folder, settings, resolver, name, timing)
     async with AsyncExitStack() as stack:
         stack.callback(found.db.close)
         stack.push_async_callback(found.node.close)
         await found.node.start()
-        tasks = [asyncio.create_task(found.node.run()), asyncio.create_task(found.watcher.run())]
+        parts = found.node.run(), found.wake.run(), found.watcher.run()
+        tasks = [asyncio.create_task(part) for part in parts]
         stack.push_async_callback(_end, tasks)
         yield found
 

@@ -23,8 +23,11 @@ WAIT, DOWN, ALONE = Opinion(Ruling.WAIT), Opinion(Ruling.DOWN), Opinion(Ruling.A
         ("bc", {}, LATE, ALONE),
         ("", {}, 0.0, ALONE),  # those who were asked have died
         ("b", {"b": False, "d": False}, 0.0, DOWN),
+        ("bc", {"b": None, "c": None}, 1.0, ALONE),  # both may be cut off themselves
+        ("bc", {"b": None, "c": False}, 1.0, DOWN),
+        ("bc", {"b": None}, 1.0, WAIT),
     ],
 )
-def test_what_is_made_of_it(asked: str, reaches: dict[str, bool], waited: float, expected: Opinion) -> None:
+def test_what_is_made_of_it(asked: str, reaches: dict[str, bool | None], waited: float, expected: Opinion) -> None:
     """One that reaches it settles it; else all have to say so, or the time is up."""
     assert rule(asked, reaches, waited) == expected
