@@ -24,7 +24,7 @@ from relay.appliances.evidence import Evidence
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
-from relay.cluster.lease import OUTBOX
+from relay.cluster.lease import OUTBOX, Timing
 from relay.cluster.node import Node
 from relay.cluster.secret import secret
 from relay.cluster.vitals import Vitals
@@ -66,12 +66,20 @@ RESTART_ONLY = ("node", "dns", "metrics")
 
 
 class App:
-    """A node with everything in it. ``config``: where SIGHUP rereads the settings; ``clock``: of its own, for tests.
+    """A node with everything in it. ``config``: where SIGHUP rereads the settings; ``clock``, ``timing`` (the lease's):
+    of its own, for tests.
 
     Raises DatabaseError where the database can't be used, SettingsError where [dns] or [notify] is wrong.
     """
 
-    def __init__(self, settings: Settings, *, config: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        config: Path | None = None,
+        clock: Clock | None = None,
+        timing: Timing | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
         self._config = config
@@ -88,7 +96,7 @@ class App:
         self.pulse = Pulse()
         self.evidence = Evidence()
         self.endpoints = Endpoints(self.resolver, settings.node)
-        self.node = Node(self.db, self.clock, settings.node, (), VERSION, self.directory)
+        self.node = Node(self.db, self.clock, settings.node, (), VERSION, self.directory, timing=timing)
         self.asker = Asker(settings, self.directory, self.endpoints, self.pulse)
         self.learning = Learning(
             self.db, self.directory, self.pulse, self.clock, self.node.owns, self.node.holds, self.asker.ask

@@ -41,6 +41,8 @@ from relay.queue.queue import Queue
 
 PAUSE = 5.0
 """Seconds after a drain that failed in a way nobody expected."""
+UNCOUNTED = 3.0
+"""Seconds for which mail that another node took may be missing in what this one has counted."""
 CLOSE_WITHIN = 20.0
 """Seconds that close() takes at most."""
 
@@ -89,6 +91,7 @@ class Delivery:
         self._journal = Journal(db, clock, settings.node.name, self._drains)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._due: dict[int, float] = {}
+        self._new: dict[int, float] = {}  # have come into reach, perhaps from another node: until when to count again
         self._looking: asyncio.TimerHandle | None = None
         self._rests_until = 0.0
         self._closing = False
@@ -184,6 +187,8 @@ class Delivery:
             self._listeners[appliance_id] = asyncio.create_task(self._listen(appliance_id))
         if reach is not Reach.NO and self._means.queue.depth(appliance_id).queued:
             self._begin(appliance_id)
+        elif reach is not Reach.NO and appliance_id not in self._drains:
+            self._new[appliance_id] = self._clock.monotonic() + UNCOUNTED
         elif appliance_id in self._drains:
             self._drains[appliance_id].nudge()
 
@@ -253,12 +258,23 @@ class Delivery:
             now = self._clock.now()
             try:
                 self._compare()
+                self._count_again()
                 for appliance_id in [each for each, at in self._due.items() if at <= now]:
                     del self._due[appliance_id]
                     self._begin(appliance_id)
                 await self._look_after_returns(now)
             except Exception as error:  # the database is busy: the next tick tries again
                 events.fault("delivery", error)
+
+    def _count_again(self) -> None:
+        """What has come into reach may have mail that its last owner took, and that wasn't counted here then."""
+        at = self._clock.monotonic()
+        for appliance_id, until in list(self._new.items()):
+            if self._means.queue.depth(appliance_id).queued:
+                del self._new[appliance_id]
+                self._begin(appliance_id)
+            elif at >= until:
+                del self._new[appliance_id]
 
     async def _look_after_returns(self, now: float) -> None:
         """Close the windows that have passed; see to it that somebody asks where the breaker has tripped."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from relay.app import App
 from relay.clock import Clock
+from relay.cluster.lease import Timing
 from relay.db import upgrade
 from relay.settings import load
 from tests.support.desk import PATIENCE, Desk
@@ -61,7 +62,11 @@ class Node(Desk):
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, clock: Clock | None = None, settings: Mapping[str, Mapping[str, Any]] = {}
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    settings: Mapping[str, Mapping[str, Any]] = {},
+    timing: Timing | None = None,
 ) -> AsyncIterator[Node]:
     """A node with its files in ``folder``, which may hold those of one that ran before; stopped cleanly at the end."""
     config = folder / "relay.toml"
@@ -75,7 +80,7 @@ async def running(
     loaded = load(config)
     await asyncio.to_thread(upgrade, loaded.node.database)
     clock = clock or Clock()
-    app = App(loaded, config=config, clock=clock)
+    app = App(loaded, config=config, clock=clock, timing=timing)
     run = asyncio.create_task(app.run())
     ready = asyncio.create_task(app.ready.wait())
     try:
