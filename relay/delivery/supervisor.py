@@ -277,7 +277,13 @@ class Delivery:
                 del self._new[appliance_id]
 
     async def _look_after_returns(self, now: float) -> None:
-        """Close the windows that have passed; see to it that somebody asks where the breaker has tripped."""
+        """Close the windows that have passed; see to it that somebody asks where the breaker has tripped.
+
+        What another node works for now it will have changed before we do again: nothing of it is remembered.
+        """
+        for appliance_id in [each for each in self._guards if not self._means.owns(each)]:
+            if appliance_id not in self._drains:
+                del self._guards[appliance_id]
         for appliance_id, state in (await self._means.db.run(drains.all_drains)).items():
             if not self._means.owns(appliance_id):
                 continue
