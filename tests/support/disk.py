@@ -22,6 +22,7 @@ class Disk:
     """A mounted file system of its own."""
 
     path: Path
+    image: Path
 
     def fail(self) -> None:
         """From now on every write and fsync is an I/O error; what wasn't on the disk yet is lost."""
@@ -30,6 +31,15 @@ class Disk:
             fcntl.ioctl(handle, _SHUTDOWN, struct.pack("I", _NOLOGFLUSH))
         finally:
             os.close(handle)
+
+    def remount(self) -> None:
+        """As after the start of a machine that was cut off: what had reached the disk is there, and it works again.
+        Nobody may have a file of it open."""
+        subprocess.run(["umount", self.path], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
 
 
 @contextmanager
@@ -42,8 +52,21 @@ def failing_disk(path: Path, *, megabytes: int = 64) -> Iterator[Disk]:
     with image.open("wb") as file:
         file.truncate(megabytes * 1024**2)
     subprocess.run([mkfs, "-q", "-F", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, path], check=True)
+    disk = Disk(path, image)
+    disk.mount()
     try:
-        yield Disk(path)
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@contextmanager
+def memory_disk(path: Path, *, megabytes: int) -> Iterator[Path]:
+    """A file system in memory that is full at so many ``megabytes``, mounted at ``path``."""
+    need_root()
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", path], check=True)
+    try:
+        yield path
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)

@@ -29,18 +29,18 @@ class Relay:
         self.host = host
         self._listen: str = settings["smtp"]["listen"][0]
         self._log = folder / "node.log"
-        self._config = folder / "relay.toml"
+        self.config = folder / "relay.toml"
         # A JSON string, number, boolean or list of them is one in TOML too.
         tables = (
             f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
             for table, keys in settings.items()
         )
-        self._config.write_text("\n".join(tables))
+        self.config.write_text("\n".join(tables))
         self.tell("init")
 
     def tell(self, *argv: str) -> str:
         """Run a command; what it printed. RuntimeError with what it said when it refused."""
-        return self.host.run(RELAYCTL, "-c", self._config, *argv)
+        return self.host.run(RELAYCTL, "-c", self.config, *argv)
 
     def ask(self, *argv: str) -> Any:
         """The same with --json, read."""
@@ -55,7 +55,7 @@ class Relay:
     @contextmanager
     def serving(self) -> Iterator[subprocess.Popen[bytes]]:
         """The node, from its banner until the block is left; it may be started again."""
-        argv = self.host.argv(RELAYCTL, "-c", self._config, "serve")
+        argv = self.host.argv(RELAYCTL, "-c", self.config, "serve")
         try:
             with running(argv, self._log) as process:
                 wait_until(lambda: self._answers() or process.poll() is not None, timeout=60)

@@ -1,0 +1,73 @@
+"""python -m tests.faults: what the relay survives, told at full length.
+
+Prints a line for each fault when it is over, and the table at the end; ``--readme`` puts it into README too. Exits 1
+where a promise wasn't kept. Takes an hour with everything, and nothing else should run: recoveries are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from tests.faults.engines import ENGINES
+from tests.faults.result import Fault
+from tests.faults.scoreboard import README, merged, row, table
+from tests.faults.test_disk_full import DISK_FULL
+from tests.faults.test_draining import DRAINING
+from tests.faults.test_killed import KILLED
+from tests.faults.test_power_cut import POWER_CUT
+from tests.faults.test_stopped import STOPPED
+
+FAULTS: tuple[Fault, ...] = (KILLED, DRAINING, POWER_CUT, DISK_FULL, STOPPED)
+"""In the order in which the table has them."""
+PARENT = Path("/var/tmp")
+"""Where mail goes: a disk on any system, where /tmp may be memory, on which nothing has to be durable."""
+
+
+def main() -> int:
+    """Run what was asked for; the exit code."""
+    names = [fault.name for fault in FAULTS]
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--engine", choices=ENGINES, default="sqlite")
+    parser.add_argument("--runs", type=int, help="instead of each fault's own number")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    given = parser.parse_args()
+    engine = ENGINES[given.engine]
+    rows, failed = [], 0
+    for fault in FAULTS:
+        if fault.name not in (given.only or names) or engine.name not in fault.engines:
+            continue
+        try:
+            with tempfile.TemporaryDirectory(prefix="relay-faults-", dir=PARENT) as folder:
+                result = uvloop.run(fault.story(engine, given.runs or fault.runs, Path(folder)))
+        except pytest.skip.Exception as missing:
+            print(f"{fault.name}: not told: {missing}", flush=True)
+            continue
+        except Exception:
+            traceback.print_exc()
+            print(f"{fault.name}: broken off", flush=True)
+            failed += 1
+            continue
+        verdict = result.verdict(fault)
+        failed += verdict != "held"
+        if result.broken:
+            print(result.log, file=sys.stderr)
+        print(f"{fault.name}: {verdict} ({result.seconds:.0f} s)", flush=True)
+        rows.append(row(fault, engine.title, result))
+        if given.readme:
+            README.write_text(merged(README.read_text(), rows, [fault.title for fault in FAULTS]))
+    print(table(rows))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""What a node may keep its mail in: a name, and a database of its own for each story.
+
+Faults are told once, for whichever of these is asked for; those that are about one alone say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """``database(folder)``: a context that gives the URL of an empty database, with its files, if it has any there,
+    in ``folder``."""
+
+    name: str
+    title: str
+    database: Callable[[Path], AbstractContextManager[str]]
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[str]:
+    yield f"sqlite:///{folder / 'relay.db'}"
+
+
+SQLITE = Engine("sqlite", "SQLite", _sqlite)
+ENGINES = {engine.name: engine for engine in (SQLITE,)}

@@ -1,0 +1,182 @@
+"""The place of a fault: a node, the customer's primary, what the clients wrote down; and the reckoning at the end.
+
+    async with site(folder, engine) as place:
+        place.node.start()
+        async with place.clients() as clients:
+            ...
+        return await place.reckoning(runs, [clients], recoveries)
+
+The reckoning brings the primary back, waits until everything has gone home, and compares: every letter in the clients'
+ledger has to be at the primary as it was sent, and the relay's own books have to balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.faults.clients import CONNECTIONS, Crowd, crowd
+from tests.faults.engines import Engine
+from tests.faults.ledger import Ledger
+from tests.faults.letters import DOMAIN, Letters
+from tests.faults.node import Node
+from tests.faults.primary import Primary
+from tests.faults.result import Result
+from tests.support.desk import Desk
+from tests.support.waiting import eventually
+
+FATES = ("delivered", "bounced", "expired", "dropped", "queued", "held")
+PATIENCE = 90.0
+"""Seconds after which nobody waits for the relay any more."""
+STANDSTILL = 60.0
+"""Seconds in which something has to come home, or nothing more is waited for."""
+
+
+class Site:
+    """See above. ``node``: the one that is talked to first."""
+
+    def __init__(self, folder: Path, engine: Engine, node: Node, primary: Primary) -> None:
+        self.folder = folder
+        self.engine = engine
+        self.node = node
+        self.nodes = [node]
+        self.primary = primary
+        self.ledger = Ledger(folder / "ledger")
+        self._began = time.monotonic()
+        self._sent = 0
+
+    async def ask(self, *argv: str) -> Any:
+        """What ``relayctl --json`` prints; the database is let go of afterwards, so that its disk can be, too."""
+        desk = Desk(self.node.relay.config)
+        try:
+            return await desk.relayctl(*argv)
+        finally:
+            desk.close()
+
+    async def domain(self) -> dict[str, Any]:
+        """The status of the domain."""
+        status: dict[str, Any] = (await self.ask("status", DOMAIN))["domains"][0]
+        return status
+
+    async def until(self, *, timeout: float = 60.0, **wanted: Any) -> None:
+        """Wait until the status has these values."""
+
+        async def as_wanted() -> bool:
+            status = await self.domain()
+            return all(status[key] == value for key, value in wanted.items())
+
+        await eventually(as_wanted, timeout=timeout, every=0.1)
+
+    def clients(
+        self, *, connections: int = CONNECTIONS, rate: float | None = None
+    ) -> AbstractAsyncContextManager[Crowd]:
+        """A crowd at the nodes; none sends a number that another one has sent."""
+        self._sent += 100_000_000
+        return crowd(
+            [node.address for node in self.nodes],
+            self.ledger,
+            self.primary.letters,
+            connections=connections,
+            rate=rate,
+            first=self._sent,
+        )
+
+    async def recovered(self, back: asyncio.Future[float], since: float) -> float:
+        """Wait for what ``clients.next_accepted()`` gave; the seconds from ``since`` to it."""
+        await asyncio.wait({back}, timeout=PATIENCE)
+        assert back.done(), f"no letter has been accepted for {PATIENCE:.0f} s:\n{self.node.log()}"
+        return back.result() - since
+
+    async def come_home(self) -> None:
+        """Bring the primary back and wait until nothing is queued any more, or nothing more comes."""
+        await self.primary.stop()
+        self.primary.pace = 0.0
+        await self.primary.start()
+        seen, since = -1, time.monotonic()
+        while (await self.ask("ledger", DOMAIN))["queued"]:
+            if (count := self.primary.received.total()) != seen:
+                seen, since = count, time.monotonic()
+            if time.monotonic() - since > STANDSTILL:
+                return
+            await asyncio.sleep(0.2)
+
+    async def reckoning(
+        self,
+        runs: int,
+        crowds: Sequence[Crowd],
+        recoveries: Sequence[float] = (),
+        *,
+        in_flight: int = 0,
+        wrong: Sequence[str] = (),
+    ) -> Result:
+        """``in_flight``: letters that were on their way to the primary when a node was ended, besides those that
+        clients had no answer to."""
+        await self.come_home()
+        accepted, received = self.ledger.read(), self.primary.received
+        unanswered = set[int]().union(*(clients.in_flight for clients in crowds))
+        found = list(wrong)
+        if strangers := received.keys() - accepted - unanswered:
+            found.append(f"{len(strangers)} letters came that nobody was answered 250 to")
+        if self.primary.changed:
+            found.append(f"{len(self.primary.changed)} letters came otherwise than they were sent")
+        found += await self._books(len(received.keys() | accepted))
+        strange = sum((clients.strange for clients in crowds), Counter[str]())
+        return Result(
+            self.engine.name,
+            runs,
+            len(accepted),
+            len(accepted - received.keys()),
+            self.primary.doubled,
+            len(unanswered) + in_flight,
+            dict(strange),
+            tuple(recoveries),
+            tuple(found),
+            time.monotonic() - self._began,
+            "\n".join((*(node.log() for node in self.nodes), *(str(clients) for clients in crowds))),
+        )
+
+    async def _books(self, letters: int) -> list[str]:
+        """What is wrong with the relay's own account."""
+        found = [str(fault) for fault in (await self.ask("db", "check"))["faults"]]
+        row = await self.ask("ledger", DOMAIN)
+        if row["accepted"] != sum(row[fate] for fate in FATES):
+            found.append(f"the ledger doesn't balance: {row}")
+        if others := {fate: row[fate] for fate in FATES if fate != "delivered" and row[fate]}:
+            found.append(f"not handed back: {others}")
+        if row["delivered"] < letters:
+            found.append(f"the ledger knows {row['delivered']} of {letters} letters")
+        return found
+
+
+@asynccontextmanager
+async def site(
+    folder: Path,
+    engine: Engine,
+    *,
+    data: Path | None = None,
+    letters: Letters | None = None,
+    settings: Mapping[str, Mapping[str, Any]] = {},
+    primary: Sequence[str] = (),
+    **node: Any,
+) -> AsyncIterator[Site]:
+    """A node that isn't started yet, and the domain's primary, which is down. ``data``: where the database lies, if
+    not in ``folder``; ``primary``: other options of ``relayctl domain add`` than the primary's address; ``node``: of
+    :class:`Node`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    home = Primary(letters or Letters())
+    with engine.database(data or folder) as url:
+        place = Site(folder, engine, Node(folder, url, settings=settings, **node), home)
+        try:
+            options = primary or ("--primary", home.address, "--business-hours", "none", "--skip-proof", "dns")
+            await place.ask("domain", "add", DOMAIN, "--quota", "1TB", *options)
+            yield place
+        finally:
+            for one in place.nodes:
+                await one.kill()
+            await home.close()
+            await place.ledger.close()
