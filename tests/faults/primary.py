@@ -19,7 +19,8 @@ _END = b"\r\n.\r\n"
 class Primary:
     """``pace``: seconds before each reply to an end of data; ``on_letter``: called when one is whole, before its reply.
 
-    ``received``: how often by number; ``changed``: what came otherwise than it was sent.
+    ``received``: how often by number; ``since``: those that came since somebody emptied it; ``changed``: what came
+    otherwise than it was sent.
     """
 
     def __init__(self, letters: Letters, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -27,6 +28,7 @@ class Primary:
         self.pace = 0.0
         self.on_letter: Callable[[], None] = lambda: None
         self.received: Counter[int] = Counter()
+        self.since: set[int] = set()
         self.changed: list[str] = []
         self.sessions: set[_Session] = set()
         self._server: asyncio.Server | None = None
@@ -46,6 +48,9 @@ class Primary:
         return self.received.total() - len(self.received)
 
     async def start(self) -> None:
+        """Listen, unless it does."""
+        if self._server is not None:
+            return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Session(self), self.host, self.port, backlog=100)
 
@@ -69,6 +74,7 @@ class Primary:
             self.changed.append(to)
         else:
             self.received[number] += 1
+            self.since.add(number)
         self.on_letter()
 
 

@@ -40,15 +40,20 @@ STANDSTILL = 60.0
 class Site:
     """See above. ``node``: the one that is talked to first."""
 
-    def __init__(self, folder: Path, engine: Engine, node: Node, primary: Primary) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, engine: Engine, database: str, node: Node, primary: Primary) -> None:
         self.engine = engine
+        self.database = database
         self.node = node
         self.nodes = [node]
         self.primary = primary
         self.ledger = Ledger(folder / "ledger")
         self._began = time.monotonic()
         self._sent = 0
+
+    def add(self, node: Node) -> Node:
+        """Another one on the same database; clients that come from now on know it too."""
+        self.nodes.append(node)
+        return node
 
     async def ask(self, *argv: str) -> Any:
         """What ``relayctl --json`` prints; the database is let go of afterwards, so that its disk can be, too."""
@@ -66,11 +71,16 @@ class Site:
     async def until(self, *, timeout: float = 60.0, **wanted: Any) -> None:
         """Wait until the status has these values."""
 
+        status: dict[str, Any] = {}
+
         async def as_wanted() -> bool:
-            status = await self.domain()
+            status.update(await self.domain())
             return all(status[key] == value for key, value in wanted.items())
 
-        await eventually(as_wanted, timeout=timeout, every=0.1)
+        try:
+            await eventually(as_wanted, timeout=timeout, every=0.1)
+        except AssertionError:
+            raise AssertionError(f"{DOMAIN} is not {wanted}: {status}\n{self.node.log()}") from None
 
     def clients(
         self, *, connections: int = CONNECTIONS, rate: float | None = None
@@ -94,7 +104,6 @@ class Site:
 
     async def come_home(self) -> None:
         """Bring the primary back and wait until nothing is queued any more, or nothing more comes."""
-        await self.primary.stop()
         self.primary.pace = 0.0
         await self.primary.start()
         seen, since = -1, time.monotonic()
@@ -161,19 +170,22 @@ async def site(
     data: Path | None = None,
     letters: Letters | None = None,
     settings: Mapping[str, Mapping[str, Any]] = {},
-    primary: Sequence[str] = (),
+    primary: tuple[str, int] = ("127.0.0.1", 0),
+    known_as: str = "",
+    options: Sequence[str] = ("--business-hours", "none", "--skip-proof", "dns"),
     **node: Any,
 ) -> AsyncIterator[Site]:
-    """A node that isn't started yet, and the domain's primary, which is down. ``data``: where the database lies, if
-    not in ``folder``; ``primary``: other options of ``relayctl domain add`` than the primary's address; ``node``: of
-    :class:`Node`."""
+    """A node that isn't started yet, and the domain's primary, which is down.
+
+    ``data``: where the database lies, if not in ``folder``. ``primary``: where that one listens; ``known_as``: how it
+    is named to ``relayctl domain add`` instead, whose other ``options`` follow. ``node``: of :class:`Node`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    home = Primary(letters or Letters())
+    home = Primary(letters or Letters(), *primary)
     with engine.database(data or folder) as url:
-        place = Site(folder, engine, Node(folder, url, settings=settings, **node), home)
+        place = Site(folder, engine, url, Node(folder, url, settings=settings, **node), home)
         try:
-            options = primary or ("--primary", home.address, "--business-hours", "none", "--skip-proof", "dns")
-            await place.ask("domain", "add", DOMAIN, "--quota", "1TB", *options)
+            await place.ask("domain", "add", DOMAIN, "--primary", known_as or home.address, *options)
             yield place
         finally:
             for one in place.nodes:

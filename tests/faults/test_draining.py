@@ -1,7 +1,7 @@
 """kill -9 of a node in the middle of a drain: it goes on where it was, and doubles only what was on its way.
 
-In flight is what the primary had taken and the node hadn't recorded when it died, counted at each death: what the
-primary has seen, less what the ledger of the node says.
+In flight is what the primary had taken from this node and the node hadn't recorded when it died, looked up at each
+death: what the primary has seen since the start, and the node still has in its queue.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.faults.engines import SQLITE, Engine
-from tests.faults.letters import DOMAIN
+from tests.faults.letters import number_of
 from tests.faults.result import Fault, Result
 from tests.faults.site import PATIENCE, Site, site
 
@@ -37,12 +37,18 @@ async def killed_draining(engine: Engine, runs: int, folder: Path) -> Result:
         await _letters(place, 1)
         for _ in range(runs):
             await _die_draining(place, random.randint(*BETWEEN))
-            died = time.monotonic()
-            in_flight += len(place.primary.received) - (await place.ask("ledger", DOMAIN))["delivered"]
+            in_flight += len(place.primary.since & await _queued(place))
+            place.primary.since.clear()
+            begun = time.monotonic()
             node.start()
             await _letters(place, 1)
-            resumed.append(time.monotonic() - died)
+            resumed.append(time.monotonic() - begun)
         return await place.reckoning(runs, [clients], resumed, in_flight=in_flight)
+
+
+async def _queued(place: Site) -> set[int | None]:
+    rows = await place.ask("queue", "list", "--limit", "100000")
+    return {number_of(one) for row in rows for one in row["recipients"]}
 
 
 async def _letters(place: Site, more: int) -> None:

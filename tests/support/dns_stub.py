@@ -5,9 +5,11 @@ async with DnsStub({"acme.test MX": ["10 mail.acme.test."], "mail.acme.test A": 
 
 stub.records[...] = [...]    the next query sees it; a name without any record doesn't exist (NXDOMAIN)
 stub.servfail = {"acme.test"}     SERVFAIL for these names
+stub.failing = True          SERVFAIL, whatever is asked
 stub.silent = True           no answers at all
 stub.hanging = {"acme.test"}      no answers for these names
 stub.delay = 0.5             seconds before each answer
+stub.stop()                  nobody listens there any more; await stub.start(): again, on the same port
 stub.queries                 what was asked, as "acme.test MX"
 """
 
@@ -30,21 +32,29 @@ class DnsStub(asyncio.DatagramProtocol):
         self.records: dict[str, Sequence[str]] = dict(records)
         self.ttl = ttl
         self.servfail: set[str] = set()
+        self.failing = False
         self.silent = False
         self.hanging: set[str] = set()
         self.delay = 0.0
         self.queries: list[str] = []
-        self.address = ""
+        self.address = "127.0.0.1:0"
         self._transport: asyncio.DatagramTransport | None = None
 
     async def __aenter__(self) -> DnsStub:
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
-        host, port = self._transport.get_extra_info("sockname")[:2]
-        self.address = f"{host}:{port}"
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.stop()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self.address.split(":")
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, int(port)))
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        self.address = f"{host}:{port}"
+
+    def stop(self) -> None:
         assert self._transport is not None
         self._transport.close()
 
@@ -61,7 +71,7 @@ class DnsStub(asyncio.DatagramProtocol):
             return
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA
-        if name in self.servfail:
+        if self.failing or name in self.servfail:
             answer.set_rcode(dns.rcode.SERVFAIL)
         elif found := self.records.get(f"{name} {kind}"):
             answer.answer.append(dns.rrset.from_text_list(question.name, self.ttl, "IN", kind, list(found)))
