@@ -2,6 +2,7 @@
 # make test   every test, set up from nothing
 # make check  what must hold before a commit: lint, types, layers, tests
 # make bench  speed and memory beside Postfix (needs its Debian package)
+# make faults what the relay survives, at full length, and the table of it in README (root, for disks and clocks)
 # make fuzz   any octets at the edge, the dialogue and reports, for SECONDS (300); what it learns stays in .fuzz
 # make lock   the lock files anew, from the ranges in pyproject.toml
 
@@ -19,7 +20,7 @@ PYTEST := $(BIN)/pytest $(EDGE) && $(BIN)/pytest -n 3 --dist loadfile --max-work
 
 SECONDS ?= 300
 
-.PHONY: run test check bench fuzz lock clean parts
+.PHONY: run test check bench faults fuzz lock clean parts
 
 run: $(VENV)/.run
 	@test -f relay.toml || $(BIN)/relayctl init --example
@@ -37,6 +38,9 @@ check: $(VENV)/.dev parts
 
 bench: $(VENV)/.dev parts
 	$(BIN)/python -m tests.bench
+
+faults: $(VENV)/.dev parts
+	$(BIN)/python -m tests.faults --readme
 
 # Not locked: atheris has no wheels for some machines, and nothing else needs it.
 fuzz: $(VENV)/.dev

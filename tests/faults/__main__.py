@@ -20,14 +20,16 @@ from tests.faults.engines import ENGINES
 from tests.faults.result import Fault
 from tests.faults.scoreboard import README, merged, row, table
 from tests.faults.test_clock_set import CLOCK_SET
+from tests.faults.test_desk_dead import DESK_DEAD
 from tests.faults.test_disk_full import DISK_FULL
 from tests.faults.test_dns_dead import DNS_DEAD
 from tests.faults.test_draining import DRAINING
 from tests.faults.test_killed import KILLED
+from tests.faults.test_memory import MEMORY
 from tests.faults.test_power_cut import POWER_CUT
 from tests.faults.test_stopped import STOPPED
 
-FAULTS: tuple[Fault, ...] = (KILLED, DRAINING, POWER_CUT, DISK_FULL, CLOCK_SET, DNS_DEAD, STOPPED)
+FAULTS: tuple[Fault, ...] = (KILLED, DRAINING, POWER_CUT, DISK_FULL, CLOCK_SET, DNS_DEAD, STOPPED, DESK_DEAD, MEMORY)
 """In the order in which the table has them."""
 PARENT = Path("/var/tmp")
 """Where mail goes: a disk on any system, where /tmp may be memory, on which nothing has to be durable."""

@@ -44,6 +44,8 @@ class Result:
     strange: Mapping[str, int] = field(default_factory=dict)
     recoveries: tuple[float, ...] = ()
     wrong: tuple[str, ...] = ()
+    note: str = ""
+    """What was measured besides."""
     seconds: float = 0.0
     log: str = ""
     """The end of what the nodes said, for whoever looks into what went wrong."""
@@ -51,6 +53,10 @@ class Result:
     def with_wrong(self, more: Iterable[str]) -> Result:
         """The same, and what else is wrong."""
         return replace(self, wrong=(*self.wrong, *more))
+
+    def noted(self, note: str) -> Result:
+        """The same, and what was measured."""
+        return replace(self, note=note)
 
     def __add__(self, other: Result) -> Result:
         """Both stories as one; the log is of the first that went wrong."""
@@ -64,6 +70,7 @@ class Result:
             Counter(self.strange) + Counter(other.strange),
             self.recoveries + other.recoveries,
             self.wrong + other.wrong,
+            self.note or other.note,
             self.seconds + other.seconds,
             self.log if self.broken else other.log,
         )

@@ -20,7 +20,7 @@ Row = tuple[str, ...]
 
 def row(fault: Fault, engine: str, result: Result) -> Row:
     """One line of the table."""
-    recovery = "–"
+    recovery = result.note or "–"
     if result.recoveries:
         limit = f", of {fault.within:.0f} s" if fault.within else ""
         recovery = f"{fault.recovery} in {result.median:.1f} s, at the most {result.slowest:.1f} s{limit}"

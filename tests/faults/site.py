@@ -145,8 +145,8 @@ class Site:
             dict(strange),
             tuple(recoveries),
             tuple(found),
-            time.monotonic() - self._began,
-            "\n".join((*(node.log() for node in self.nodes), *(str(clients) for clients in crowds))),
+            seconds=time.monotonic() - self._began,
+            log="\n".join((*(node.log() for node in self.nodes), *map(str, crowds))),
         )
 
     async def _books(self, letters: int) -> list[str]:

@@ -15,7 +15,8 @@ unpacked=/opt/relay-tests
 # program:package; the programs of Postfix that the tests call are all in its one package.
 missing=
 for part in ip:iproute2 mkfs.ext4:e2fsprogs smtp-source:postfix nsd:nsd slapd:slapd ldapadd:ldap-utils swaks:swaks \
-    haproxy:haproxy postgrey:postgrey pgbouncer:pgbouncer openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish; do
+    haproxy:haproxy postgrey:postgrey pgbouncer:pgbouncer openssl:openssl msmtp:msmtp curl:curl zsh:zsh fish:fish \
+    faketime:faketime; do
     command -v "${part%%:*}" >/dev/null || missing="$missing ${part#*:}"
 done
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
