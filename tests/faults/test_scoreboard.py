@@ -39,8 +39,9 @@ def test_markers_that_are_missing_are_said() -> None:
 
 
 def test_readme_tells_every_fault() -> None:
-    """What a fault was renamed to, or added, has been run and written down; and every promise was kept."""
+    """What was added, or has another name now, has been run; and none of them has cost a letter."""
     table = README.read_text().partition(BEGIN)[2].partition(END)[0]
     for fault in FAULTS:
-        (line,) = [line for line in table.splitlines() if line.startswith(f"| {fault.title} | SQLite |")]
-        assert line.endswith("| held |"), line
+        lines = [line for line in table.splitlines() if line.startswith(f"| {fault.title} | ")]
+        assert lines, f"make faults hasn't told {fault.name} yet"
+        assert all(line.split(" | ")[4] == "0" for line in lines), lines
