@@ -2,6 +2,7 @@
 
     hasty      answers 250 before the message is committed
     careless   commits without waiting for the disk: SQLite with synchronous=NORMAL
+    gullible   believes the wall clock, whatever it says
 
 What they do is done to the program from outside, in a process of their own; no setting of the relay leads there.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.main import main
+from relay.clock import Clock
 from relay.queue.model import Incoming
 from relay.queue.queue import Queue
 
@@ -60,7 +62,11 @@ def _careless() -> None:
     sqlite3.dbapi2.connect = connect
 
 
-WAYS: dict[str, Callable[[], None]] = {"hasty": _hasty, "careless": _careless}
+def _gullible() -> None:
+    Clock.now = lambda self: self._wall()  # type: ignore[method-assign]
+
+
+WAYS: dict[str, Callable[[], None]] = {"hasty": _hasty, "careless": _careless, "gullible": _gullible}
 
 if __name__ == "__main__":
     WAYS[sys.argv.pop(1)]()

@@ -49,13 +49,13 @@ class Crowd:
         first: int = 0,
     ) -> None:
         self.accepted = 0
-        self.in_flight: set[int] = set()
-        """Letters that were once sent whole and not answered."""
+        self.in_flight: Counter[int] = Counter()
+        """Letters that were sent whole and not answered, and how often."""
         self.replies: Counter[int] = Counter()
         """Other than what one hopes for, by code: one for each letter that was put off."""
         self.cuts: Counter[str] = Counter()
         """Connections that ended without a word, by what the client was at: connecting, a command, content, the end of
-        data; and replies that didn't come in time, as hangs."""
+        data; "silence at" one of these where a reply never came."""
         self._addresses = addresses
         self._ledger = ledger
         self._letters = letters
@@ -94,11 +94,9 @@ class Crowd:
 
     @property
     def strange(self) -> Counter[str]:
-        """What no client should ever see: a reply that is neither 250 nor temporary, a hang."""
-        strange = Counter({str(code): count for code, count in self.replies.items() if not 400 <= code < 500})
-        if self.cuts["hang"]:
-            strange["hang"] = self.cuts["hang"]
-        return strange
+        """What no client should ever see: a reply that is neither 250 nor temporary, and none at all."""
+        codes = {str(code): count for code, count in self.replies.items() if not 400 <= code < 500}
+        return Counter(codes | {at: count for at, count in self.cuts.items() if at.startswith("silence")})
 
     async def _client(self, place: int) -> None:
         number, address = next(self._numbers), place % len(self._addresses)
@@ -120,8 +118,6 @@ class Crowd:
                 await _reply(wire, "a command")
             except Cut as cut:
                 self.cuts[str(cut)] += 1
-            except TimeoutError:
-                self.cuts["hang"] += 1
             except OSError:
                 address = (address + 1) % len(self._addresses)
                 await asyncio.sleep(PAUSE)
@@ -154,7 +150,7 @@ class Crowd:
             answered = True
         finally:
             if not answered:
-                self.in_flight.add(number)
+                self.in_flight[number] += 1
         if code != 250:
             raise _No(code)
         await self._ledger.write(number)
@@ -185,6 +181,8 @@ async def _reply(wire: Wire, at: str) -> int:
         return await wire.reply()
     except Cut:
         raise Cut(at) from None
+    except TimeoutError:
+        raise Cut(f"silence at {at}") from None
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What a node may keep its mail in: a name, and a database of its own for each story.
 
-Faults are told once, for whichever of these is asked for; those that are about one alone say so.
+Faults are told once, for whichever of these is asked for; those that are about one alone say so. Another engine is a
+context manager and a line in ``ENGINES``; a fault of the database itself makes an engine of its own server.
 """
 
 from __future__ import annotations

@@ -70,7 +70,6 @@ class Site:
 
     async def until(self, *, timeout: float = 60.0, **wanted: Any) -> None:
         """Wait until the status has these values."""
-
         status: dict[str, Any] = {}
 
         async def as_wanted() -> bool:
@@ -127,9 +126,9 @@ class Site:
         clients had no answer to."""
         await self.come_home()
         accepted, received = self.ledger.read(), self.primary.received
-        unanswered = set[int]().union(*(clients.in_flight for clients in crowds))
+        unanswered = sum((clients.in_flight for clients in crowds), Counter[int]())
         found = list(wrong)
-        if strangers := received.keys() - accepted - unanswered:
+        if strangers := received.keys() - accepted - unanswered.keys():
             found.append(f"{len(strangers)} letters came that nobody was answered 250 to")
         if self.primary.changed:
             found.append(f"{len(self.primary.changed)} letters came otherwise than they were sent")
@@ -141,7 +140,7 @@ class Site:
             len(accepted),
             len(accepted - received.keys()),
             self.primary.doubled,
-            len(unanswered) + in_flight,
+            unanswered.total() + in_flight,
             dict(strange),
             tuple(recoveries),
             tuple(found),
