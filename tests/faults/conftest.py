@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+LONGEST = 300
+"""Seconds for one: nodes are killed and started again, which takes a busy machine a while."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark those of this folder."""
+    """Mark those of this folder, and give them time."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
+            item.add_marker(pytest.mark.timeout(LONGEST))

@@ -113,7 +113,6 @@ CLOCK_SET = Fault(
     clock_set,
     within=TAKEOVER,
     recovery="the other node owns",
-    engines=("sqlite",),
 )
 
 
