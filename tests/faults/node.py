@@ -87,6 +87,14 @@ class Node:
         assert self._process is not None
         return await asyncio.to_thread(self._process.wait, STOP_WITHIN)
 
+    async def freeze(self) -> None:
+        """From when this returns on it says nothing to anybody; a system call that is under way may go on."""
+        self.signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        async with asyncio.timeout(STOP_WITHIN):
+            while not all(_state(task) in "TD" for task in tasks.iterdir()):
+                await asyncio.sleep(0.001)
+
     async def kill(self) -> None:
         """kill -9, and nothing is left of it when this returns."""
         if self.runs:
@@ -110,3 +118,12 @@ class Node:
             return False
         finally:
             writer.close()
+
+
+def _state(task: Path) -> str:
+    """One letter, as proc_pid_stat(5) has it: T for stopped, D for waiting for a disk. A thread that has ended meanwhile
+    says nothing either."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "T"

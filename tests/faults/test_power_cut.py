@@ -1,9 +1,10 @@
 """The power is cut while twenty connections bring mail: what wasn't synced is gone, what got 250 is there.
 
-An ext4 image on a loop mount is shut down without flushing its journal, the node killed, and the image mounted again:
-what the kernel hadn't written is lost, as behind a pulled plug. (Torn sectors, and drives that lie about their cache,
-are not part of it.) The control is a node that commits without waiting for the disk: it has to lose mail, or this
-proves nothing. About a file, so for SQLite alone; root only.
+An ext4 image on a loop mount is shut down without flushing its journal, and mounted again: what the kernel hadn't
+written is lost, as behind a pulled plug. (Torn sectors, and drives that lie about their cache, are not part of it.) The
+node is frozen before, and killed after: nobody speaks once the power is gone, and an fsync that is under way when ext4
+is shut down may well say that it has succeeded. The control is a node that commits without waiting for the disk: it
+has to lose mail, or this proves nothing. About a file, so for SQLite alone; root only.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ async def _cut(engine: Engine, runs: int, folder: Path, **node: Any) -> Result:
 async def _cut_once(place: Site, clients: Crowd, disk: Disk, wrong: list[str]) -> float:
     """Seconds from the return of the power to the first letter that is accepted."""
     await clients.until_accepted(random.randint(*BETWEEN))
+    await place.node.freeze()
     disk.fail()
     await place.node.kill()
     disk.remount()
