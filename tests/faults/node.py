@@ -121,7 +121,7 @@ class Node:
 
 
 def _state(task: Path) -> str:
-    """One letter, as proc_pid_stat(5) has it: T for stopped, D for waiting for a disk. A thread that has ended meanwhile
+    """One letter, as proc_pid_stat(5) has it: T for stopped, D for waiting for a disk. What has ended meanwhile
     says nothing either."""
     try:
         return (task / "stat").read_text().rpartition(")")[2].split()[0]
