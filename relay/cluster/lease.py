@@ -75,6 +75,11 @@ class Observer:
         self._born = {name: self._born.get(name, at) for name in counters.keys() - dead}
         return dead
 
+    def next_death(self, at: float) -> float:
+        """Seconds until the next of them would be dead if its counter stood still on; infinite where none lives."""
+        ends = (since + self.timing.dead_after - at for _, since in self._since.values())
+        return min((end for end in ends if end > 0), default=float("inf"))
+
     def steady(self, name: str) -> bool:
         """Whether a node has been alive for so long that it may be given what has an owner: not one that starts and
         dies over and over."""

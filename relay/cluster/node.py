@@ -253,7 +253,9 @@ class Node:
 
     def _keep(self) -> None:
         while True:
-            self._kick.wait(RETRY if self._failing else self._timing.renew)
+            # Not a whole renewal later than can be: who is replaced soon is missed by nobody.
+            next_look = min(self._timing.renew, self._observer.next_death(self._clock.monotonic()))
+            self._kick.wait(RETRY if self._failing else next_look)
             self._kick.clear()
             if self._stopping:
                 return

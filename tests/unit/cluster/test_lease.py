@@ -35,6 +35,16 @@ def test_an_observer_that_slept_has_seen_nothing() -> None:
     assert watch((0.0, {"b": 7}), (60.0, {"b": 7}), (64.0, {"b": 7}), (68.0, {"b": 7}), (70.0, {"b": 7})) == {"b"}
 
 
+def test_a_death_is_looked_for_when_it_comes() -> None:
+    """Of several the next one; the dead are past it, and without anybody there is none."""
+    observer = Observer(Timing())
+    assert observer.next_death(0.0) == float("inf")
+    observer.dead({"b": 7}, 0.0)
+    observer.dead({"b": 7, "c": 1}, 3.0)
+    assert observer.next_death(9.0) == 1.0
+    assert observer.next_death(11.0) == 2.0
+
+
 def test_nodes_are_judged_one_by_one() -> None:
     """One that is new isn't dead because another is."""
     looks = [(0.0, {"b": 7}), (4.0, {"b": 7, "c": 1}), (8.0, {"b": 7, "c": 1}), (10.0, {"b": 7, "c": 1})]
