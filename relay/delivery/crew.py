@@ -17,6 +17,7 @@ from relay import events
 from relay.appliances.pulse import Reach
 from relay.delivery import greylisting
 from relay.delivery.backlog import Backlog
+from relay.delivery.breaker import PROBE_EVERY
 from relay.delivery.contents import Contents
 from relay.delivery.courier import Courier
 from relay.delivery.host import Host
@@ -35,8 +36,6 @@ IDLE = 5.0
 """Seconds that a connection waits for more mail before QUIT."""
 LOOK = 1.0
 """Seconds after which a waiting connection looks around though nothing has happened."""
-PROBE_EVERY = 30.0
-"""Seconds between two attempts while the breaker has tripped."""
 UNRECORDED = 1000
 """Messages that may be answered and not yet recorded, before the next has to wait."""
 TURN = 0.01
@@ -66,6 +65,8 @@ class Crew:
         self.may_begin = may_begin
         self.holds_until: float | None = None
         """The breaker has tripped: the next message may try from then on (POSIX seconds)."""
+        self.probe_every = PROBE_EVERY
+        """Seconds between two attempts while it has."""
         self._destination = destination
         self._means = means
         self._hops = hops
@@ -222,7 +223,7 @@ class Crew:
         self._eras[parcel.recipients[0].id] = host.ramp.era
         host.given(self._means.clock.monotonic())
         if self.holds_until is not None:
-            self.holds_until = self._means.clock.now() + PROBE_EVERY
+            self.holds_until = self._means.clock.now() + self.probe_every
 
     def answered(self, courier: Courier, parcel: Outgoing, result: Result) -> None:
         self._recorder.add(parcel, result, courier.primary.host)

@@ -2,7 +2,7 @@
 
 Promises: nothing is begun once health, the lease or a stop forbids it; what is in flight then is finished, or recorded
 as unknown; while the breaker has tripped, one message now and then tries whether it may go on, or, where none waits,
-the question at RCPT alone.
+the question at RCPT alone, or one of those that it holds where that question says nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from relay import events
 from relay.appliances.progress import Handback, Phase, Progress
 from relay.appliances.pulse import Reach
 from relay.delivery.backlog import Backlog
+from relay.delivery.breaker import Trip
 from relay.delivery.courier import open_connection
-from relay.delivery.crew import PROBE_EVERY, UNRECORDED, Crew
+from relay.delivery.crew import UNRECORDED, Crew
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
 from relay.delivery.meter import Signs
@@ -170,7 +171,7 @@ class Drain:
         now = self._clock.now()
         if nudged and self._guard is not None and self._guard.trip is not None:
             await self._guard.look()
-            self._heed_breaker()
+        self._heed_breaker()
         self._crew.heed_reach()
         self._crew.pressure.heed_limits()
         self._crew.call_back()
@@ -184,7 +185,7 @@ class Drain:
         await self._hops.look_up(parcel.recipients[0].domain for parcel in islice(self._backlog.parcels(), AHEAD))
         holds_until = self._crew.holds_until
         if holds_until is not None and now >= holds_until and self._backlog.exhausted:
-            await self._ask()
+            await self._probe()
         self._crew.send_out()
         if self._clock.monotonic() - self._evidence_at > EVIDENCE_EVERY:
             await self._note_oldest()
@@ -247,17 +248,28 @@ class Drain:
 
     def _heed_breaker(self) -> None:
         tripped = self._guard is not None and self._guard.trip is not None
+        if tripped and self._guard is not None:
+            self._crew.probe_every = self._guard.pause()
         if tripped is not (self._crew.holds_until is not None):
-            self._crew.holds_until = self._clock.now() + PROBE_EVERY if tripped else None
+            self._crew.holds_until = self._clock.now() + self._crew.probe_every if tripped else None
             self._crew.canary()
             self._backlog.rewind()
 
-    async def _ask(self) -> None:
-        """Whether a recipient that the breaker tripped for would be accepted now; nothing is sent."""
+    async def _probe(self) -> None:
+        """Nothing else waits: find out without whether the drain may go on."""
         trip = self._guard.trip if self._guard else None
-        self._crew.holds_until = self._clock.now() + PROBE_EVERY
-        if self._guard is None or trip is None or not trip.addresses:
+        if self._guard is None or trip is None:
             return
+        if trip.addresses:
+            self._crew.holds_until = self._clock.now() + self._crew.probe_every
+            await self._ask(self._guard, trip)
+        elif await self._guard.try_again():
+            self._backlog.rewind()
+        else:
+            self._crew.holds_until = self._clock.now() + self._crew.probe_every
+
+    async def _ask(self, guard: Guard, trip: Trip) -> None:
+        """Whether a recipient that the breaker tripped for would be accepted now; nothing is sent."""
         address = trip.addresses[self._asked % len(trip.addresses)]
         self._asked += 1
         await self._hops.look_up((domain_of(address),))
@@ -276,5 +288,5 @@ class Drain:
             self._hops.host(primary).failed(self._clock.monotonic())
             return
         if stage is Stage.RCPT and reply.positive:
-            await self._guard.asked(address)
+            await guard.asked(address)
             self._heed_breaker()

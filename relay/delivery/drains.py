@@ -44,19 +44,22 @@ drains = Table(
     Column("reason", String, nullable=False),
     Column("addresses", JSON, nullable=False),
     Column("known", Boolean, nullable=False),
+    Column("taken_at", Float),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DrainState:
     """``window_until``: 5xx outcomes are provisional until then. ``tripped_at``: since when the breaker holds the
-    drain back for the reasons of ``trip``; both None where it doesn't."""
+    drain back for the reasons of ``trip``; both None where it doesn't. ``taken_at``: when a message was first taken
+    since the return."""
 
     appliance_id: int
     returned_at: float
     window_until: float
     tripped_at: float | None = None
     trip: Trip | None = None
+    taken_at: float | None = None
 
 
 def get_drain(connection: Connection, appliance_id: int) -> DrainState | None:
@@ -75,15 +78,22 @@ def begin(connection: Connection, appliance_id: int, now: float) -> DrainState:
         drain = DrainState(appliance_id, now, now + WINDOW)
         connection.execute(insert(drains).values(_row(drain)))
     else:
-        drain = replace(before, returned_at=now, window_until=now + WINDOW)
-        connection.execute(update(drains).where(drains.c.appliance_id == appliance_id).values(_row(drain)))
+        drain = replace(before, returned_at=now, window_until=now + WINDOW, taken_at=None)
+        _store(connection, drain)
     return drain
+
+
+def take(connection: Connection, drain: DrainState, now: float) -> DrainState:
+    """The first message since the return was taken."""
+    taking = replace(drain, taken_at=now)
+    _store(connection, taking)
+    return taking
 
 
 def trip(connection: Connection, drain: DrainState, trip: Trip, now: float) -> DrainState:
     """The breaker stops the drain."""
     tripped = replace(drain, tripped_at=now, trip=trip)
-    connection.execute(update(drains).where(drains.c.appliance_id == drain.appliance_id).values(_row(tripped)))
+    _store(connection, tripped)
     facts.set_finding(connection, drain.appliance_id, "", FINDING, f"the drain is stopped: {trip.reason}", now)
     return tripped
 
@@ -91,7 +101,7 @@ def trip(connection: Connection, drain: DrainState, trip: Trip, now: float) -> D
 def release(connection: Connection, drain: DrainState, now: float) -> DrainState:
     """The drain goes on: a recipient is accepted again, or an operator said so."""
     released = replace(drain, tripped_at=None, trip=None)
-    connection.execute(update(drains).where(drains.c.appliance_id == drain.appliance_id).values(_row(released)))
+    _store(connection, released)
     facts.set_finding(connection, drain.appliance_id, "", FINDING, None, now)
     return released
 
@@ -99,6 +109,10 @@ def release(connection: Connection, drain: DrainState, now: float) -> DrainState
 def close(connection: Connection, appliance_id: int) -> None:
     """The window has closed, and what was provisional has become failures."""
     connection.execute(delete(drains).where(drains.c.appliance_id == appliance_id))
+
+
+def _store(connection: Connection, drain: DrainState) -> None:
+    connection.execute(update(drains).where(drains.c.appliance_id == drain.appliance_id).values(_row(drain)))
 
 
 def _row(drain: DrainState) -> dict[str, Any]:
@@ -111,9 +125,10 @@ def _row(drain: DrainState) -> dict[str, Any]:
         "reason": trip.reason,
         "addresses": list(trip.addresses),
         "known": trip.known,
+        "taken_at": drain.taken_at,
     }
 
 
 def _state(row: Row[Any]) -> DrainState:
     trip = None if row.tripped_at is None else Trip(row.reason, tuple(row.addresses), row.known)
-    return DrainState(row.appliance_id, row.returned_at, row.window_until, row.tripped_at, trip)
+    return DrainState(row.appliance_id, row.returned_at, row.window_until, row.tripped_at, trip, row.taken_at)

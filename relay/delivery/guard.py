@@ -1,8 +1,9 @@
 """Holds the hand of a primary that has come back: the window for provisional outcomes, and the breaker.
 
 One for each appliance, in memory and in its row (``drains``). Promises: what was refused while the return was recent
-ends as ``failed`` only after a window that closed without the breaker; when the breaker is released, everything it
-held is queued again before the drain goes on. An operator releases it by releasing all that it held.
+ends as ``failed`` only after a window that closed without the breaker, and in which something was taken; when the
+breaker is released, everything it held is queued again before the drain goes on. An operator releases it by releasing
+all that it held.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from relay import events
 from relay.clock import Clock
 from relay.db import Database
 from relay.delivery import drains
-from relay.delivery.breaker import KNOWN_FOR, Breaker, Trip
+from relay.delivery.breaker import KNOWN_FOR, Breaker, Ending, Heard, Trip, ending, nothing_taken, probe_every
 from relay.delivery.drains import DrainState
-from relay.queue.history import accepted_between, held_for
+from relay.queue.history import accepted_between, held_for, next_held
 from relay.queue.queue import Queue
 from relay.queue.states import Reason
 
@@ -35,6 +36,8 @@ class Guard:
         self._breaker = Breaker()
         self._known: dict[str, bool] = {}
         self._judged = True  # whether the backlog of this return came to its end once
+        self._tried_again = 0  # the last message of those held that was queued again, as a trial
+        self._on_trial = False  # it has no answer yet
 
     async def load(self) -> None:
         """Read what was there before this node, or while another one was the owner."""
@@ -47,6 +50,7 @@ class Guard:
             self._state = await self._db.change(drains.begin, self._appliance_id, now)
             self._breaker, self._judged = Breaker(), False
             self._known.clear()
+            self._tried_again, self._on_trial = 0, False
 
     @property
     def returned_at(self) -> float | None:
@@ -60,21 +64,35 @@ class Guard:
 
     def provisional(self, now: float) -> bool:
         """Whether a 5xx of ``now`` is held as ``breaker`` instead of ``failed``."""
-        return self._state is not None and (now < self._state.window_until or self._state.trip is not None)
+        state = self._state
+        return state is not None and (now < state.window_until or state.trip is not None or state.taken_at is None)
 
-    async def note(self, accepted: Sequence[str], deferred: int, refused: Sequence[str]) -> None:
-        """What recipients were told at RCPT, after that was recorded; under the lock."""
-        state, now = self._state, self._clock.now()
-        if state is None:
+    def pause(self) -> float:
+        """Seconds between two attempts while the drain is stopped."""
+        state = self._state
+        if state is None or state.trip is None or state.tripped_at is None:
+            return 0.0
+        return probe_every(state.trip, self._clock.now() - state.tripped_at)
+
+    async def note(self, heard: Heard) -> None:
+        """What recipients were told, after that was recorded; under the lock."""
+        now = self._clock.now()
+        if self._state is None:
             return
-        if state.trip is not None:
-            if accepted and (not state.trip.known or await self._anybody_known(accepted, state)):
-                await self._release(f"{accepted[0]} is accepted again")
-        elif now < state.window_until:
-            await self._look_up(refused, now)
-            self._breaker = self._breaker.answered(len(accepted) + deferred)
-            for address in refused:
+        if heard.taken and self._state.taken_at is None:
+            self._state = await self._db.change(drains.take, self._state, now)
+        if heard.rejected or heard.refused:
+            self._on_trial = False
+        if self._state.trip is not None:
+            if await self._welcomes(heard, self._state, self._state.trip):
+                await self._release(f"{heard.accepted[0]} is accepted again")
+        elif self.provisional(now):
+            await self._look_up(heard.refused, now)
+            self._breaker = self._breaker.answered(len(heard.accepted), heard.deferred)
+            for address in heard.refused:
                 self._breaker = self._breaker.refuse(address, known=self._known[address.lower()])
+            if heard.rejected:
+                self._breaker = self._breaker.reject(heard.rejected, heard.reply)
             await self._judge(exhausted=False)
 
     async def exhausted(self) -> None:
@@ -94,30 +112,68 @@ class Guard:
     async def look(self) -> None:
         """Whether an operator has released what the breaker held, or dropped it: nothing of it is left."""
         async with self.lock:
-            if self.trip is not None and not await self._db.run(held_for, self._appliance_id, Reason.BREAKER):
+            if self.trip is None or await self._held():
+                return
+            if not (self._on_trial and self._queue.depth(self._appliance_id).queued):
                 await self._release("an operator")
 
+    async def try_again(self) -> bool:
+        """Queue one of the messages that are held again, each in its turn, to find out whether it is taken now; False
+        where there is none."""
+        async with self.lock:
+            if self.trip is None:
+                return False
+            for after in (self._tried_again, 0):
+                number = await self._db.run(next_held, self._appliance_id, Reason.BREAKER, after)
+                if number is not None:
+                    self._tried_again, self._on_trial = number, True
+                    return await self._queue.release_message(self._appliance_id, Reason.BREAKER, number) > 0
+            return False
+
     async def close_window(self, now: float) -> None:
-        """If the window has passed without the breaker, what was provisional has failed."""
+        """If the window has passed without the breaker, what was provisional has failed; unless nothing was taken."""
         async with self.lock:
             state = await self._db.run(drains.get_drain, self._appliance_id)
-            if state is not None and state.trip is None and now >= state.window_until:
-                await self._queue.convert(self._appliance_id, Reason.BREAKER, Reason.FAILED)
-                await self._db.change(drains.close, self._appliance_id)
-                self._state = None
+            if state is None or state.trip is not None or now < state.window_until:
+                return
+            self._state = state
+            taken, waiting = state.taken_at is not None, self._queue.depth(self._appliance_id)
+            held = await self._held() if waiting.held else 0
+            match ending(taken=taken, refusals=held, waiting=waiting.queued):
+                case Ending.CLOSES:
+                    await self._queue.convert(self._appliance_id, Reason.BREAKER, Reason.FAILED)
+                    await self._db.change(drains.close, self._appliance_id)
+                    self._state = None
+                case Ending.TRIPS:
+                    await self._trip(state, nothing_taken(held, self._breaker.reply))
+                case Ending.STAYS_OPEN:
+                    pass
 
     async def _judge(self, *, exhausted: bool) -> None:
-        trip = self._breaker.trip(exhausted=exhausted)
-        if trip is not None and self._state is not None:
-            self._state = await self._db.change(drains.trip, self._state, trip, self._clock.now())
-            events.breaker_tripped(self._name, trip.reason)
+        if self._state is not None:
+            trip = self._breaker.trip(exhausted=exhausted, taken=self._state.taken_at is not None)
+            if trip is not None:
+                await self._trip(self._state, trip)
+
+    async def _held(self) -> int:
+        return await self._db.run(held_for, self._appliance_id, Reason.BREAKER)
+
+    async def _trip(self, state: DrainState, trip: Trip) -> None:
+        self._state = await self._db.change(drains.trip, state, trip, self._clock.now())
+        events.breaker_tripped(self._name, trip.reason)
+
+    async def _welcomes(self, heard: Heard, state: DrainState, trip: Trip) -> bool:
+        """Whether somebody was told what the drain waits for."""
+        if not trip.addresses:
+            return heard.taken > 0
+        return bool(heard.accepted) and (not trip.known or await self._anybody_known(heard.accepted, state))
 
     async def _release(self, by: str) -> None:
         if self._state is None or self._state.trip is None:
             return
         await self._queue.release(self._appliance_id, Reason.BREAKER)
         self._state = await self._db.change(drains.release, self._state, self._clock.now())
-        self._breaker = Breaker()
+        self._breaker, self._on_trial = Breaker(), False
         events.breaker_released(self._name, by)
 
     async def _look_up(self, addresses: Collection[str], now: float) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import events
 from relay.clock import iso
 from relay.delivery import greylisting, poison
 from relay.delivery.backlog import Backlog
+from relay.delivery.breaker import Heard
 from relay.delivery.guard import Guard
 from relay.delivery.means import Means
 from relay.delivery.meter import Meter
@@ -104,10 +105,11 @@ class Recorder:
                 await self._record(batch, provisional=False)
             else:
                 async with self._guard.lock:
-                    await self._record(batch, provisional=self._guard.provisional(self._clock.now()))
-                    await self._attempt(self._guard.note(*_at_rcpt(batch)))
+                    outcomes = await self._record(batch, provisional=self._guard.provisional(self._clock.now()))
+                    await self._attempt(self._guard.note(_heard(batch, outcomes)))
 
-    async def _record(self, batch: Sequence[Answered], *, provisional: bool) -> None:
+    async def _record(self, batch: Sequence[Answered], *, provisional: bool) -> dict[int, Outcome]:
+        """The outcomes by recipient."""
         now = self._clock.now()
         await self._attempt(self._book_breakdowns(batch, now))
         outcomes: list[Outcome] = []
@@ -120,6 +122,7 @@ class Recorder:
             for recipient in answered.parcel.recipients:
                 self._tell(answered.parcel, recipient, by_recipient[recipient.id])
             self._backlog.settle(answered.parcel)
+        return by_recipient
 
     def _outcomes(self, answered: Answered, provisional: bool, now: float) -> list[Outcome]:
         parcel, result = answered.parcel, answered.result
@@ -202,21 +205,28 @@ def _about_the_recipient(answer: Answer, result: Result) -> bool:
     return not result.as_client or answer.stage is not Stage.RCPT or answer.reply.enhanced in ADDRESS_STATUS
 
 
-def _at_rcpt(batch: Sequence[Answered]) -> tuple[list[str], int, list[str]]:
-    """Who was accepted, how many were put off, and who was refused, at RCPT."""
+def _heard(batch: Sequence[Answered], outcomes: Mapping[int, Outcome]) -> Heard:
+    """What all the recipients were told, for the breaker."""
     accepted: list[str] = []
     refused: list[str] = []
-    deferred = 0
+    deferred = taken = rejected = 0
+    reply = ""
     for answered in batch:
         if answered.result is None:
             continue
-        for answer in answered.result.answers:
-            if answer.local or answer.stage is Stage.MAIL:
+        for due, answer in zip(answered.parcel.recipients, answered.result.answers, strict=True):
+            if answer.local:
                 continue
-            if answer.stage is not Stage.RCPT:
+            if answer.stage not in (Stage.MAIL, Stage.RCPT):
                 accepted.append(answer.recipient.address)
-            elif answer.reply.permanent and _about_the_recipient(answer, answered.result):
-                refused.append(answer.recipient.address)
-            else:
-                deferred += 1
-    return accepted, deferred, refused
+            elif answer.stage is Stage.RCPT:
+                if answer.reply.permanent and _about_the_recipient(answer, answered.result):
+                    refused.append(answer.recipient.address)
+                else:
+                    deferred += 1
+            if answer.delivered:
+                taken += 1
+            elif answer.stage is not Stage.RCPT and outcomes[due.id].state is State.HELD:
+                rejected += 1
+                reply = str(answer.reply)
+    return Heard(accepted, deferred, refused, taken, rejected, reply)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, func, select, text
 from relay.db import Database
 from relay.queue.filter import WINDOW
 from relay.queue.states import Reason, State
-from relay.queue.tables import HOT, recipients, trace
+from relay.queue.tables import HOT, PLACES, recipients, trace
 
 _DELIVERED = text(
     """
@@ -57,3 +57,21 @@ def held_for(connection: Connection, appliance_id: int, reason: Reason) -> int:
         )
     )
     return int(connection.execute(held).scalar_one())
+
+
+def next_held(connection: Connection, appliance_id: int, reason: Reason, after: int) -> int | None:
+    """The first message beyond number ``after`` that has recipients held for a reason; None where there is none."""
+    held = (
+        select(recipients.c.id)
+        .where(
+            text(HOT),
+            recipients.c.appliance_id == appliance_id,
+            recipients.c.state == State.HELD,
+            recipients.c.reason == reason,
+            recipients.c.id >= (after + 1) * PLACES,
+        )
+        .order_by(recipients.c.id)
+        .limit(1)
+    )
+    found = connection.execute(held).scalar()
+    return None if found is None else int(found) // PLACES

@@ -208,6 +208,10 @@ class Queue:
         """What is held for a reason is queued again; how many recipients."""
         return await self._in_slices(partial(slices.release, appliance_id, reason))
 
+    async def release_message(self, appliance_id: int, reason: Reason, message_id: int) -> int:
+        """What is held of one message for a reason is queued again; how many recipients. Raises Deferred."""
+        return await self._call(slices.release_message(appliance_id, reason, message_id, self._clock.now()))
+
     async def retry(self, appliance_id: int, domain: str) -> int:
         """What is queued for a domain loses its retry times; how many recipients. Raises Deferred."""
         return await self._in_slices(partial(slices.retry, appliance_id, domain))

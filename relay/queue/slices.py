@@ -12,7 +12,7 @@ from relay.queue.commands import Change
 from relay.queue.ledger import Deltas
 from relay.queue.statements import Statements
 from relay.queue.states import Reason, State
-from relay.queue.tables import HOT
+from relay.queue.tables import HOT, PLACES
 
 ROWS = 500
 PAUSE = 0.01
@@ -28,6 +28,10 @@ WHERE {HOT} AND appliance_id = ? AND state = ? AND id > ? ORDER BY id LIMIT {ROW
 """  # noqa: S608
 
 
+_MESSAGE = f"""
+SELECT id FROM recipients
+WHERE {HOT} AND appliance_id = ? AND state = 'held' AND id >= ? AND id < ? AND reason = ?
+"""  # noqa: S608
 _DEFERRED = f"""
 SELECT id FROM recipients
 WHERE appliance_id = ? AND next_attempt_at IS NOT NULL AND domain = ? AND state = 'queued' AND id > ?
@@ -55,6 +59,18 @@ def release(appliance_id: int, reason: Reason, now: float, after: int) -> Callab
         return [Change(number, (State.HELD,), State.QUEUED, now) for number, held_for, _ in rows if held_for == reason]
 
     return _slice(appliance_id, State.HELD, after, now, changes)
+
+
+def release_message(appliance_id: int, reason: Reason, message_id: int, now: float) -> Callable[..., int]:
+    """What is held of one message for ``reason`` is queued again; how many recipients."""
+
+    def work(connection: sqlite3.Connection, deltas: Deltas) -> int:
+        places = message_id * PLACES, (message_id + 1) * PLACES
+        held = connection.execute(_MESSAGE, (appliance_id, *places, reason)).fetchall()
+        changes = [Change(number, (State.HELD,), State.QUEUED, now) for (number,) in held]
+        return sum(sqlite.change(connection, changes, deltas, now))
+
+    return work
 
 
 def convert(appliance_id: int, before: Reason, reason: Reason, now: float, after: int) -> Callable[..., Slice]:

@@ -76,6 +76,32 @@ async def test_a_rebuilt_primary_that_knows_nobody_yet_bounces_no_one(tmp_path: 
         assert (await acme.balance())[DOMAIN]["delivered"] == len(acme.sent)
 
 
+async def test_a_primary_whose_content_filter_is_broken_bounces_no_one(tmp_path: Path) -> None:
+    """It knows everybody, and refuses all mail at the end of the data, for longer than the window: that too is waited
+    out, the ticket says so, and all of it comes home."""
+    async with stage(tmp_path, at=NIGHT) as acme:
+        await acme.is_up()
+        await acme.primary.stop()
+        await acme.is_down()
+        await acme.send(range(30))
+        await acme.node.until(DOMAIN, ticket=3)
+
+        acme.primary.on_content = Reply(554, "5.3.0", "Content filter failed")
+        await acme.primary.start()
+        stopped = await acme.node.until_told("the drain is stopped: nothing has been taken since the return")
+        assert any("the last with: 554 5.3.0 Content filter failed" in told for told in stopped.told("comment"))
+        acme.clock.leap(901)
+        await acme.node.until_waiting(lambda rows: len(rows) == 30)
+        assert {row["reason"] for row in await acme.node.waiting()} <= {"breaker", None}
+
+        acme.primary.on_content = None
+        acme.clock.leap(601)  # it is tried now and then
+        await acme.all_home()
+        ticket = await acme.node.until_resolved()
+        assert any(told.startswith("No longer: the drain is stopped") for told in ticket.told("comment")), ticket.story
+        assert (await acme.balance())[DOMAIN]["delivered"] == len(acme.sent)
+
+
 @pytest.mark.parametrize("stage_of_refusal", ["on_banner", "on_helo", "on_mail"])
 async def test_a_primary_that_comes_back_refusing_this_relay_is_told_in_the_ticket(
     tmp_path: Path, stage_of_refusal: str
