@@ -1,8 +1,9 @@
 """What is due for one appliance, read ahead from the queue, each recipient handed out once.
 
-Oldest first, and from the other end for who asks for the newest. Promises: no recipient is in two hands at once, and
-none that has an outcome is handed out again because of a page that was read before it. A message that this program
-broke down at is handed out last, and not beside another such message, so that a breakdown tells which one it was.
+Oldest first, and from the other end for who asks for the newest; who prefers some mail to other may have it out of
+turn, by a few messages. Promises: no recipient is in two hands at once, and none that has an outcome is handed out
+again because of a page that was read before it. A message that this program broke down at is handed out last, and not
+beside another such message, so that a breakdown tells which one it was.
 
 Holds no content and opens no connection.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice, takewhile
+from typing import TypeAlias
 
 from relay import events
 from relay.clock import Clock
@@ -23,10 +26,14 @@ PAGE = 200
 NEWEST_PAGE = 50
 MOST = 5000
 """Parcels kept in memory where none of them fits anybody at the moment."""
+STRETCH = 128
+"""Parcels within which one may be preferred to another: no message is overtaken by more."""
 STALE = 5.0
 """Seconds within which what was read and not claimed is read again, if anything changed: operators hold mail too."""
 PAUSE = 1.0
 """Seconds after a reading that failed."""
+
+Fits: TypeAlias = Callable[[Outgoing], bool]
 
 
 class Backlog:
@@ -54,6 +61,7 @@ class Backlog:
         self._suspects: dict[int, Outgoing] = {}
         self._claimed: dict[int, Outgoing] = {}
         self._here: set[int] = set()  # the ids of all recipients in any of them
+        self._stretch_end = -1  # the last of those oldest among which there may be preferences
         self._after: int | None = None
         self._complete = False
         self._again = False
@@ -83,11 +91,12 @@ class Backlog:
         yield from self._newest.values()
         yield from self._suspects.values()
 
-    def claim(self, fits: Callable[[Outgoing], bool], *, newest: bool = False) -> Outgoing | None:
-        """The next parcel that ``fits``; None where there is none at this moment (then it reads on, if it can)."""
+    def claim(self, fits: Fits, *, newest: bool = False, preferred: Fits | None = None) -> Outgoing | None:
+        """The next parcel that ``fits``; None where there is none at this moment (then it reads on, if it can).
+        ``preferred``: what is taken rather than others that come soon before it."""
         self._heed_doubts()
-        parcel = None
-        if newest:
+        parcel = self._preferred(fits, preferred, newest=newest) if preferred is not None else None
+        if newest and parcel is None:
             last = reversed(self._oldest.values()) if self._complete else ()
             parcel = next(filter(fits, self._newest.values()), None) or next(filter(fits, last), None)
         if parcel is None:
@@ -102,6 +111,19 @@ class Backlog:
             self._claimed[key] = parcel
         self.read_ahead(newest=newest, hungry=parcel is None)
         return parcel
+
+    def _preferred(self, fits: Fits, preferred: Fits, *, newest: bool) -> Outgoing | None:
+        """Of the next few: of the newest those that are here, a page at most; of the oldest one stretch after the
+        other, so that what comes first isn't overtaken for ever."""
+        if newest:
+            soon: Iterable[Outgoing] = self._newest.values()
+        else:
+            oldest = self._oldest.values()
+            if oldest and _key(next(iter(oldest))) > self._stretch_end:
+                *_, last = islice(oldest, STRETCH)
+                self._stretch_end = _key(last)
+            soon = takewhile(lambda parcel: _key(parcel) <= self._stretch_end, oldest)
+        return next((parcel for parcel in soon if preferred(parcel) and fits(parcel)), None)
 
     def put_back(self, parcel: Outgoing) -> None:
         """It was not tried."""

@@ -4,15 +4,16 @@ Opens it, hands over what it is given, several messages deep, and says QUIT when
 seconds or nothing may be begun any more. Each parcel it is given is answered, put back, or given up, exactly once.
 
 Where the primary wants to judge original clients (XCLIENT) each session speaks for one at a time; a message of another
-one waits until it may, or, where a session may say it only once (Postfix), gets a session of its own. A no to that, or
-to BDAT where CHUNKING is offered, costs a new session and never a message.
+one waits until it may, or, where a session may say it only once (Postfix), gets a session of its own. So a session
+prefers mail of the client that it speaks for. A no to that, or to BDAT where CHUNKING is offered, costs a new session
+and never a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol, TypeAlias
 
@@ -196,6 +197,15 @@ class Courier:
         except LookupFailed:
             name = reverse_name = TEMPUNAVAIL
         return dataclasses.replace(origin, name=name, reverse_name=reverse_name)
+
+    @property
+    def preferred(self) -> Callable[[Outgoing], bool] | None:
+        """What it would rather have next; None where that makes no difference."""
+        client = self._connection.speaks_for if self._connection else None
+        if client is None:
+            return None
+        who = _who(client)
+        return lambda parcel: _who(parcel.client) == who
 
     @property
     def connected(self) -> bool:

@@ -214,7 +214,8 @@ class Crew:
 
     def _claim(self, courier: Courier) -> Outgoing | None:
         newest = self._roster.takes_newest(courier, self._given)
-        return self._backlog.claim(partial(self._hops.serves, courier.primary), newest=newest)
+        fits = partial(self._hops.serves, courier.primary)
+        return self._backlog.claim(fits, newest=newest, preferred=courier.preferred)
 
     def _give(self, courier: Courier, host: Host, parcel: Outgoing) -> None:
         courier.waiting = False

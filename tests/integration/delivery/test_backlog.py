@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from relay.clock import Clock
-from relay.delivery.backlog import PAGE, STALE, Backlog
+from relay.delivery.backlog import NEWEST_PAGE, PAGE, STALE, STRETCH, Backlog
 from relay.mail import Reply
 from relay.queue import operators
 from relay.queue.filter import Filter
@@ -29,11 +30,17 @@ def backlog(home: House, queue: Queue | None = None, breakdowns: dict[int, int] 
     )
 
 
-async def take(source: Backlog, *, newest: bool = False, fits: Callable[[Outgoing], bool] = anything) -> Outgoing:
+async def take(
+    source: Backlog,
+    *,
+    newest: bool = False,
+    fits: Callable[[Outgoing], bool] = anything,
+    preferred: Callable[[Outgoing], bool] | None = None,
+) -> Outgoing:
     """The next parcel, waiting for it to be read."""
 
     async def claim() -> Outgoing | None:
-        return source.claim(fits, newest=newest)
+        return source.claim(fits, newest=newest, preferred=preferred)
 
     found = await eventually(claim, every=0.001)
     assert found
@@ -127,6 +134,37 @@ async def test_messages_that_we_broke_down_at_come_last_and_one_at_a_time(tmp_pa
         assert source.claim(anything) is None
         await deliver(home, source, suspect)
         assert (await take(source)).id == 1
+
+
+def of_ann(parcel: Outgoing) -> bool:
+    return parcel.recipients[0].address.startswith("ann")
+
+
+async def test_what_is_preferred_comes_before_others_but_not_before_all(tmp_path: Path) -> None:
+    """Whoever prefers every fifth message gets several in a row, and yet no message is overtaken by more than a few."""
+    async with house(tmp_path) as home:
+        count = 2 * PAGE
+        await asyncio.gather(*(home.accept("ann" if number % 5 == 4 else f"r{number}") for number in range(count)))
+        source = backlog(home)
+        order = [await take(source, preferred=of_ann) for _ in range(count)]
+        assert sorted(parcel.id for parcel in order) == list(range(1, count + 1))
+        assert all(map(of_ann, order[: STRETCH // 5]))
+        overtaken = [sum(later.id < one.id for later in order[place:]) for place, one in enumerate(order)]
+        assert 0 < max(overtaken) < STRETCH
+        changes = sum(of_ann(one) is not of_ann(other) for one, other in pairwise(order))
+        assert changes <= 2 * (count // STRETCH + 1)
+
+
+async def test_what_is_preferred_of_the_newest(tmp_path: Path) -> None:
+    """Of the page of the newest too, those that are preferred come first."""
+    async with house(tmp_path) as home:
+        count = 2 * PAGE
+        await asyncio.gather(*(home.accept("ann" if number % 5 == 4 else f"r{number}") for number in range(count)))
+        source = backlog(home)
+        await eventually(lambda: (parcel := source.claim(anything, newest=True)) and parcel.id > count - NEWEST_PAGE)
+        order = [await take(source, newest=True, preferred=of_ann) for _ in range(NEWEST_PAGE // 2)]
+        assert all(map(of_ann, order[: NEWEST_PAGE // 5 - 1]))
+        assert min(parcel.id for parcel in order) > count - NEWEST_PAGE
 
 
 async def test_what_fits_nobody_here_does_not_stand_in_the_way(tmp_path: Path) -> None:

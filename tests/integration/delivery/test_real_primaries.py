@@ -146,6 +146,27 @@ async def test_postfix_judges_the_original_client(tmp_path: Path) -> None:
             assert "improper command pipelining" not in log
 
 
+async def test_postfix_gets_a_client_s_mail_together(tmp_path: Path) -> None:
+    """Each session speaks for one client: a mixed backlog takes a few sessions and not one for each message."""
+    settings = {**STRICT, "smtpd_authorized_xclient_hosts": HOST}
+    clients = [Client(f"192.0.2.{number}", 1000, f"mail{number}.example") for number in range(5)]
+    count = 100
+    async with DnsStub({}) as dns:
+        with postfix.primary(DOMAIN, port=free_port(), **settings) as server:
+            async with house(
+                tmp_path, Primary(HOST, server.port), health=Health.UP, max_connections=1, resolver=dns.address
+            ) as home:
+                for number in range(count):
+                    await home.accept(f"r{number}", client=clients[number * 7 % 5])
+                await home.up()
+                await eventually(lambda: home.waiting() == 0, timeout=60)
+            await eventually(lambda: len(server.messages(DOMAIN)) == count, timeout=60)
+            stored, log = server.messages(DOMAIN), server.log(5000)
+    for client in clients:
+        assert sum(f"[{client.ip}]".encode() in message for message in stored) == count // len(clients)
+    assert log.count(": connect from") < count // 2
+
+
 async def test_postfix_logs_the_original_client(tmp_path: Path) -> None:
     """By XFORWARD: its log names us, the client, and our number of the message, each with its own."""
     settings = {**STRICT, "smtpd_authorized_xforward_hosts": HOST, "inet_protocols": "all"}
