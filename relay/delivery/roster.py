@@ -60,14 +60,13 @@ class Roster:
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def takes_newest(self, courier: Courier, turn: int) -> bool:
-        """Whether its next message, the drain's in this turn, is to be the newest: a lane of their own takes these, or,
-        where there is none, every fourth message is one."""
-        return _in_lane(courier.slot if self._lanes else turn)
+        """Whether its next message, the drain's in this turn, is to be the newest."""
+        return takes_newest(courier.slot, self._lanes, turn)
 
     def send(self, courier: Courier, back: Callable[[asyncio.Task[None]], None]) -> None:
         """It sets out; ``back`` is called when it has come home."""
         self._hops.host(courier.primary).connections += 1
-        self._lanes += _in_lane(courier.slot)
+        self._lanes += is_lane(courier.slot)
         task = asyncio.create_task(courier.run())
         self._couriers[task] = courier
         task.add_done_callback(back)
@@ -77,7 +76,7 @@ class Roster:
         courier.leaving = True
         self._leaving += 1
         self._hops.host(courier.primary).leaving += 1
-        self._lanes -= _in_lane(courier.slot)
+        self._lanes -= is_lane(courier.slot)
 
     def back(self, task: asyncio.Task[None]) -> Courier:
         """It has come home."""
@@ -88,7 +87,7 @@ class Roster:
             self._leaving -= 1
             host.leaving -= 1
         else:
-            self._lanes -= _in_lane(courier.slot)
+            self._lanes -= is_lane(courier.slot)
         return courier
 
     def look_for_silence(self, now: float) -> None:
@@ -96,5 +95,12 @@ class Roster:
         self._silent = [host for host in self._hops.hosts if host.silent(now) and self._hops.replaceable(host.primary)]
 
 
-def _in_lane(turn: int) -> bool:
-    return turn % NEWEST == NEWEST - 1
+def is_lane(slot: int) -> bool:
+    """Whether a connection in this place is a lane for the newest mail: each fourth is."""
+    return slot % NEWEST == NEWEST - 1
+
+
+def takes_newest(slot: int, lanes: int, turn: int) -> bool:
+    """Whether a connection in this place takes the newest mail in this turn of the drain. ``lanes``: how many there are
+    for it; where there is none, every fourth message is the newest."""
+    return is_lane(slot) if lanes else turn % NEWEST == NEWEST - 1

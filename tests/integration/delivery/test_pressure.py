@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from relay import events
 from relay.delivery.pace import Pace
 from relay.mail import Reply
@@ -162,19 +164,21 @@ async def test_with_few_connections_every_fourth_message_is_the_newest(tmp_path:
         await eventually(lambda: home.waiting() == 0)
 
 
-async def test_of_four_connections_one_takes_the_newest_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_of_four_connections_one_takes_the_newest_first(lanes: int, tmp_path: Path) -> None:
     """Three connections work off the backlog from its oldest end, one from its newest."""
-    async with ScriptedPrimary() as primary, house(tmp_path, primary, max_connections=4, ramp=False) as home:
+    width = 4 * lanes
+    async with ScriptedPrimary() as primary, house(tmp_path, primary, max_connections=width, ramp=False) as home:
         primary.delay = 0.005
-        for number in range(600):
-            await home.accept(f"r{number:03}")
+        await asyncio.gather(*(home.accept(f"r{number:03}") for number in range(900)))
         await home.returns()
-        await eventually(lambda: len(primary.messages) >= 200)
+        await eventually(lambda: len(primary.messages) >= 50 * width)
         by_connection: dict[int, list[str]] = {}
         for taken, name in zip(primary.messages, names(primary), strict=True):
             by_connection.setdefault(taken.connection, []).append(name)
-        # The page of the newest is read when it is first asked for.
-        ends = [{name >= "r400" for name in found[10:]} for found in by_connection.values()]
-        assert sorted(ends, key=str) == [{False}, {False}, {False}, {True}]
+        # A page of the newest is read when it is asked for: until it is here the oldest is taken.
+        shares = [sum(name >= "r600" for name in found) / len(found) for found in by_connection.values()]
+        assert sorted(share > 0.5 for share in shares) == [False] * 3 * lanes + [True] * lanes
+        assert sorted(shares)[: 3 * lanes] == [0.0] * 3 * lanes
         primary.delay = 0.0
         await eventually(lambda: home.waiting() == 0)
