@@ -33,6 +33,22 @@ async def test_room_is_given_back_when_the_queue_is_empty_and_idle(tmp_path: Pat
         assert home.problems() == []
 
 
+async def test_mail_that_leaves_is_not_written_once_more(tmp_path: Path) -> None:
+    """To remove large messages costs the disk next to nothing: their pages are let go of as they are."""
+    wal = tmp_path / "relay.db-wal"
+    async with house(tmp_path) as home:
+        for n in range(4):
+            await home.accept(content=random.Random(n).randbytes(1_000_000))
+        await home.queue.record(outcomes((await home.due())[:1]))  # what it takes to find the others' places
+        raw = sqlite3.connect(home.db.path)
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        raw.close()
+        assert wal.stat().st_size == 0
+        await home.queue.record(outcomes(await home.due()))
+        assert 0 < wal.stat().st_size < 500_000
+        assert home.problems() == []
+
+
 async def test_a_wal_that_a_reader_made_grow_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long reading elsewhere lets the WAL grow, and never stops mail; once it is over the WAL is cut."""
     monkeypatch.setattr(sqlite_store, "WAL_LIMIT", 2_000_000)
