@@ -7,10 +7,13 @@ again. It is carried as it is otherwise, and given whole or in pieces that may b
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TypeAlias
 
 Content: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
+
+_DOT = re.compile(rb"\n\.")
 
 EMPTY = b".\r\n"
 """The end of data where nothing stands before it."""
@@ -53,7 +56,10 @@ class Stuffing:
 
     def feed(self, piece: bytes) -> bytes:
         """``piece`` with its dots stuffed; the very same object where there was nothing to do."""
-        out = piece.replace(b"\r\n.", b"\r\n..")
+        # Attachments have no dot at all and few texts one at the head of a line; replace() takes the longest to find
+        # that out.
+        found = b"." in piece and _DOT.search(piece) is not None
+        out = piece.replace(b"\r\n.", b"\r\n..") if found else piece
         if self._before == b"\r\n" and piece[:1] == b".":
             out = b"." + out
         elif self._before[-1:] == b"\r" and piece[:2] == b"\n.":
