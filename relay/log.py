@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, MutableMapping
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 import structlog
@@ -16,7 +18,9 @@ import structlog
 
 def configure(stream: TextIO | None = None, lost: Callable[[], None] = lambda: None) -> None:
     """Set up the log on ``stream`` (standard error). ``lost``: told of each write that failed."""
+    global _unfailing
     stream = stream or sys.stderr
+    _unfailing = _Unfailing(stream, lost)
     terminal = stream.isatty()
     renderer: Any = structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else _json_line
     structlog.configure(
@@ -28,9 +32,26 @@ def configure(stream: TextIO | None = None, lost: Callable[[], None] = lambda: N
             renderer,
         ],
         # Not print(), which writes the line and its end one after the other: two system calls, and others in between.
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(stream, lost))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _unfailing)),
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write the lines of the block, as far as this thread logs them, at its end and all at once: a line alone costs a
+    system call, which is more than what it tells of."""
+    stream = _unfailing
+    if stream is None or stream.gathered is not None:
+        yield
+        return
+    stream.gathered, stream.gatherer = [], threading.get_ident()
+    try:
+        yield
+    finally:
+        lines, stream.gathered = stream.gathered, None
+        stream.write("".join(lines))
+        stream.flush()
 
 
 def silence() -> None:
@@ -48,8 +69,15 @@ class _Unfailing:
     def __init__(self, stream: TextIO, lost: Callable[[], None]) -> None:
         self._stream = stream
         self._lost = lost
+        self.gathered: list[str] | None = None
+        """Lines of the thread ``gatherer`` that are to be written together."""
+        self.gatherer = 0
 
     def write(self, text: str) -> int:
+        gathered = self.gathered
+        if gathered is not None and threading.get_ident() == self.gatherer:
+            gathered.append(text)
+            return len(text)
         try:
             return self._stream.write(text)
         except (OSError, ValueError):
@@ -57,11 +85,16 @@ class _Unfailing:
             return len(text)
 
     def flush(self) -> None:
+        if self.gathered is not None and threading.get_ident() == self.gatherer:
+            return
         try:
             self._stream.flush()
         except (OSError, ValueError):
             self._lost()
 
+
+_unfailing: _Unfailing | None = None
+"""Where the log goes, once it is set up."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 

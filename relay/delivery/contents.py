@@ -25,7 +25,7 @@ class Contents:
     def __init__(self, queue: Queue, upcoming: Callable[[], Iterable[Outgoing]]) -> None:
         self._queue = queue
         self._upcoming = upcoming
-        self._asked: dict[int, asyncio.Task[bytes]] = {}
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
 
     async def of(self, parcel: Outgoing) -> Content:
         """The content with our Received line on top. Raises NotFound where the message is gone."""
@@ -38,19 +38,19 @@ class Contents:
 
     def forget(self) -> None:
         """Nothing more is wanted."""
-        for task in self._asked.values():
-            task.cancel()
+        for asked in self._asked.values():
+            asked.cancel()
         self._asked.clear()
 
     def _ask_ahead(self) -> None:
         for parcel in islice(self._upcoming(), AHEAD):
             if parcel.size <= INLINE and parcel.id not in self._asked:
-                task = asyncio.create_task(self._queue.content(parcel.id))
-                task.add_done_callback(_heard)
-                self._asked[parcel.id] = task
+                asked = self._queue.content(parcel.id)
+                asked.add_done_callback(_heard)
+                self._asked[parcel.id] = asked
 
 
-def _heard(task: asyncio.Task[bytes]) -> None:
+def _heard(asked: asyncio.Future[bytes]) -> None:
     """Who never asks for the result isn't to be told of its failure either."""
-    if not task.cancelled():
-        task.exception()
+    if not asked.cancelled():
+        asked.exception()

@@ -267,7 +267,9 @@ class Courier:
                 self.errors = 0
             else:  # the DATA that went along is one more
                 self.errors += sum(not answer.local for answer in result.answers) + 1
-            self._work.answered(self, parcel, dataclasses.replace(result, as_client=as_client) if as_client else result)
+            if as_client:
+                result = Result(result.answers, result.seconds, result.failure, as_client=True)
+            self._work.answered(self, parcel, result)
 
     def _envelope(self, parcel: Outgoing) -> Envelope:
         address = self._destination.address

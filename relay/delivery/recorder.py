@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relay import events
+from relay import events, log
 from relay.clock import iso
 from relay.delivery import greylisting, poison
 from relay.delivery.backlog import Backlog
@@ -118,10 +118,11 @@ class Recorder:
         await self._queue.record(outcomes)
         await self._attempt(self._forget_breakdowns(outcomes))
         by_recipient = {outcome.recipient_id: outcome for outcome in outcomes}
-        for answered in batch:
-            for recipient in answered.parcel.recipients:
-                self._tell(answered.parcel, recipient, by_recipient[recipient.id])
-            self._backlog.settle(answered.parcel)
+        with log.together():
+            for answered in batch:
+                for recipient in answered.parcel.recipients:
+                    self._tell(answered.parcel, recipient, by_recipient[recipient.id])
+                self._backlog.settle(answered.parcel)
         return by_recipient
 
     def _outcomes(self, answered: Answered, provisional: bool, now: float) -> list[Outcome]:

@@ -151,9 +151,10 @@ class Queue:
             partial(_due, appliance_id=appliance_id, now=now, newest=newest, limit=limit, after=after)
         )
 
-    async def content(self, message_id: int) -> bytes:
-        """Our Received line and the content as it came. Raises NotFound where the message is gone."""
-        return await self._reader.content(message_id)
+    def content(self, message_id: int) -> asyncio.Future[bytes]:
+        """Our Received line and the content as it came, asked for at once. Awaited it raises NotFound where the message
+        is gone."""
+        return self._reader.content(message_id)
 
     async def pieces(self, message_id: int) -> AsyncIterator[bytes]:
         """The same, some 256 KiB at a time, for large messages.

@@ -58,10 +58,9 @@ class Reader:
             self._wishes.put(None)
             await asyncio.to_thread(thread.join)
 
-    async def content(self, message_id: int) -> bytes:
-        """Raises NotFound where the message is gone."""
-        found: bytes = await self._ask(message_id)
-        return found
+    def content(self, message_id: int) -> asyncio.Future[bytes]:
+        """Has NotFound for its exception where the message is gone. Raises DatabaseError once it is closed."""
+        return self._ask(message_id)
 
     async def read(self, work: Callable[[Statements], T]) -> T:
         """The result of ``work``, which should be quick."""

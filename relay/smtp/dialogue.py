@@ -14,6 +14,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from relay.mail import Envelope, Recipient, Reply
@@ -39,14 +40,19 @@ class Lines(NamedTuple):
     @property
     def reply(self) -> Reply:
         """As a value: the lines joined to one, the enhanced status code split off (RFC 2034)."""
-        enhanced = ""
-        text = self.lines[0]
-        if (match := _ENHANCED.match(text)) and int(match[1]) == self.code // 100:  # the classes agree (RFC 2034 4)
-            enhanced = match[0]
-            text = text[match.end() :].lstrip()
-        for more in self.lines[1:]:
-            text = f"{text} {more.removeprefix(enhanced).lstrip()}".strip()
-        return Reply(self.code, enhanced, text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")
+        return _reply(self)
+
+
+@lru_cache(maxsize=64)  # a server says the same to MAIL, RCPT and DATA again and again
+def _reply(said: Lines) -> Reply:
+    enhanced = ""
+    text = said.lines[0]
+    if (match := _ENHANCED.match(text)) and int(match[1]) == said.code // 100:  # the classes agree (RFC 2034 4)
+        enhanced = match[0]
+        text = text[match.end() :].lstrip()
+    for more in said.lines[1:]:
+        text = f"{text} {more.removeprefix(enhanced).lstrip()}".strip()
+    return Reply(said.code, enhanced, text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…")
 
 
 @dataclass(frozen=True, slots=True)
