@@ -8,17 +8,18 @@ from pathlib import Path
 import click
 
 from cli.context import Noun, Operator, json_option
-from cli.render import plural
+from cli.db_backup import backup
+from cli.db_check import check
+from cli.db_restore import restore
 from relay.clock import Clock
 from relay.cluster.upgrades import in_the_way
 from relay.db import Database, floor, place, revisions, upgrade
 from relay.errors import DatabaseMissing, DatabaseOutdated, Refused
-from relay.queue.verify import verify
 
 
 @click.group(cls=Noun)
 def db() -> None:
-    """The database: bring it up to date, check it."""
+    """The database itself: bring it up to date, check it, save it, bring it back."""
 
 
 @db.command("upgrade")
@@ -72,15 +73,6 @@ def _running(path: Path) -> list[str]:
     return found
 
 
-@db.command("check")
-@json_option
-@click.pass_obj
-def check(operator: Operator) -> None:
-    """Check the file, and that ledger and mail agree; exit 1 if not."""
-    with operator.db.read() as connection:
-        faults = verify(connection)
-    if not operator.out.facts({"ok": not faults, "faults": faults}):
-        for fault in faults or ["the database is sound, and the ledger agrees with the mail"]:
-            operator.out.line(fault, "bold red" if faults else "green")
-    if faults:
-        raise Refused(f"{plural(len(faults), 'fault')} found in {operator.db.name}")
+db.add_command(backup)
+db.add_command(restore)
+db.add_command(check)

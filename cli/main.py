@@ -41,7 +41,7 @@ COMMANDS = {
     "maintenance": "Windows in which an outage is expected.",
     "dns": "What the DNS says of our domains.",
     "node": "The nodes that share this database.",
-    "db": "The database: bring it up to date, check it.",
+    "db": "The database: bring it up to date, check, save, restore it.",
     "completion": "A completion script for bash, zsh or fish.",
 }
 

@@ -9,6 +9,7 @@
     │   ├── DatabaseBusy        locked by somebody else for longer than we wait
     │   ├── DatabaseFull        its disk is full
     │   └── DatabaseAway        its server can't be reached, or has ended the connection; it may come back any moment
+    ├── BackupError             a backup of the database can't be made, read or restored; the text says why
     ├── Refused                 an operator asked for what can't be done; the text says why
     │   └── NotFound            … because there is no such thing
     ├── LookupFailed            the DNS gave no answer (not: the name doesn't exist); temporary by nature
@@ -65,6 +66,10 @@ class DatabaseFull(DatabaseError):
 class DatabaseAway(DatabaseError):
     """The database's server can't be reached, or has ended the connection; whether a commit that was on its way has
     come to be isn't known."""
+
+
+class BackupError(RelayError):
+    """A backup of the database can't be made, read or restored."""
 
 
 class Refused(RelayError):

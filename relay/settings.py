@@ -76,6 +76,10 @@ def _secrets(given: Any) -> Any:
     return given
 
 
+def _or_never(given: Any) -> float:
+    return 0.0 if str(given).strip() in ("0", "never") else parse_duration(given)
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Listen = Annotated[str, AfterValidator(_address)]
@@ -251,6 +255,13 @@ class Metrics(Section):
     listen: str = "127.0.0.1:9125"
 
 
+class Backup(Section):
+    """The relay's own database. ``max_age``: of its last backup before ``relayctl doctor`` warns; "never": somebody
+    else saves it."""
+
+    max_age: Annotated[float, BeforeValidator(_or_never)] = 2 * 86400.0
+
+
 class Helpdesk(Section):
     """Where tickets are shown to people; deploy/helpdesk.md tells more.
 
@@ -339,6 +350,7 @@ class Settings(BaseSettings):
     delivery: Delivery = Delivery()
     dns: Dns = Dns()
     metrics: Metrics = Metrics()
+    backup: Backup = Backup()
     helpdesk: Helpdesk = Helpdesk()
     notify: Notify = Notify()
 

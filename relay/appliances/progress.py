@@ -123,6 +123,11 @@ def forget(connection: Connection, node: str) -> None:
     connection.execute(delete(drain_progress).where(drain_progress.c.node == node))
 
 
+def forget_all(connection: Connection) -> None:
+    """There are no drains at all in this copy of a database."""
+    connection.execute(delete(drain_progress))
+
+
 def going_on(connection: Connection) -> dict[int, Progress]:
     """What was last written, by appliance; also by nodes that have died since."""
     return {

@@ -237,6 +237,13 @@ def release(connection: Connection, name: str, instance: str, now: float, peers:
     raise_version(connection)
 
 
+def abandon(connection: Connection, now: float) -> None:
+    """No node is alive in this copy of a database: what they owned is free at once."""
+    connection.execute(update(nodes).where(nodes.c.stopped_at.is_(None)).values(stopped_at=now))
+    connection.execute(update(owners).values(node=None))
+    raise_version(connection)
+
+
 def holds(connection: Connection, name: str, appliance_id: int, epoch: int | None) -> bool:
     """The fence: inside the transaction that decides something, whether the decider still owns the appliance.
 

@@ -114,6 +114,14 @@ def hold(db: Database, wanted: Filter, now: float, who: str) -> int:
     return _change(db, wanted, now, hold, State.HELD, Reason.OPERATOR)
 
 
+def stop(db: Database, now: float, who: str) -> int:
+    """Nothing goes out by itself any more: what is queued is held, and also what is held for a reason that passes."""
+    total = hold(db, Filter(), now, who)
+    for reason in (Reason.BREAKER, Reason.FAILED):
+        total += _change(db, Filter(reason=reason), now, stop, State.HELD, Reason.OPERATOR)
+    return total
+
+
 def release(db: Database, wanted: Filter, now: float, who: str) -> int:
     """Held recipients are queued again, to be tried as soon as health allows."""
     return _change(db, wanted, now, release, State.QUEUED)
@@ -131,6 +139,7 @@ def drop(db: Database, wanted: Filter, now: float, who: str) -> int:
 
 _SOURCES: dict[Callable[..., int], tuple[State, ...]] = {
     hold: (State.QUEUED,),
+    stop: (State.HELD,),
     release: (State.HELD,),
     retry: (State.QUEUED,),
     drop: WAITING,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, true, update
 
 from relay.errors import NotFound, Refused
+from relay.tickets import numbering
 from relay.tickets.states import UNRESOLVED, Condition, Event, Priority, Status
 from relay.tickets.tables import outbox, ticket_domains, ticket_events, tickets
 from relay.tickets.ticket import Entry, Ticket
@@ -73,7 +74,9 @@ def histories(
 def add(connection: Connection, domains: Iterable[str], **values: Any) -> int:
     """A new ticket, open and nobody's, without a history yet; returns its number."""
     key = connection.execute(
-        insert(tickets).values(status=str(Status.OPEN), waiting=False, **values)
+        insert(tickets).values(
+            status=str(Status.OPEN), waiting=False, **values, **numbering.forced(connection, tickets)
+        )
     ).inserted_primary_key
     assert key is not None  # noqa: S101 - an INTEGER PRIMARY KEY always comes back
     set_domains(connection, int(key[0]), domains)
@@ -111,7 +114,7 @@ def record(
     data: Mapping[str, Any] | None = None,
 ) -> Entry:
     """Append a line to the history, and put it into the outbox together with the ticket as it stands."""
-    values = {
+    values: dict[str, Any] = {
         "at": now,
         "actor": actor,
         "event": event,
@@ -122,10 +125,12 @@ def record(
         "data": dict(data or {}),
     }
     key = connection.execute(
-        insert(ticket_events).values({**values, "ticket_id": ticket_id, "event": str(event)})
+        insert(ticket_events).values(
+            {**values, "ticket_id": ticket_id, "event": str(event), **numbering.forced(connection, ticket_events)}
+        )
     ).inserted_primary_key
     assert key is not None  # noqa: S101
-    entry = Entry(id=int(key[0]), **values)  # type: ignore[arg-type]
+    entry = Entry(id=int(key[0]), **values)
     connection.execute(
         insert(outbox).values(
             ticket_id=ticket_id,

@@ -135,3 +135,11 @@ helpdesk_words = Table(
     Column("id", String, primary_key=True),
     Column("heard_at", Float, nullable=False, index=True),
 )
+
+# The least number that the next ticket, or line of a history, is given: only in a database that was restored.
+ticket_numbers = Table(
+    "ticket_numbers",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("first", Integer, nullable=False),
+)

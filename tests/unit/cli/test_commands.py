@@ -52,7 +52,7 @@ def test_every_command_is_there() -> None:
         sla report
         dns check
         node list|drain|resume|remove
-        db upgrade|check
+        db upgrade|backup|restore|check
     """
     first, *nouns = wanted.strip().splitlines()
     expected = {(name,) for name in first.split()}
@@ -99,7 +99,11 @@ def test_what_changes_many_things_can_be_tried_first() -> None:
         ("recipient", "forget"),
         ("recipient", "sync"),
     }
-    assert {path for path, names in options.items() if "--yes" in names} == {("queue", "drop"), ("recipient", "import")}
+    assert {path for path, names in options.items() if "--yes" in names} == {
+        ("queue", "drop"),
+        ("recipient", "import"),
+        ("db", "restore"),
+    }
 
 
 def _hints() -> Iterator[tuple[str, str]]:

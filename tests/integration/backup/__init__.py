@@ -1,0 +1,1 @@
+"""Saving the database, checking it, bringing it back."""
