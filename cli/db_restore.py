@@ -96,21 +96,22 @@ def _consequences(found: Opened, before: Present, now: float, hold: bool) -> lis
             f"mail for {plural(about.counts.queued + about.counts.held, 'recipient')} at most"
         )
     else:
-        accepted, delivered = since
+        accepted, left, delivered = since
         lines.append(
             f"since then mail for {plural(accepted, 'recipient')} was accepted, which isn't in it, and for "
-            f"{plural(delivered, 'recipient')} delivered, which may be queued in it again"
+            f"{plural(left, 'recipient')} left ({delivered} delivered), which may be queued in it again"
         )
     if not hold and about.counts.queued:
         lines.append("the first node that starts on it delivers what is queued in it (--hold: not before you say so)")
     return lines
 
 
-def _since(then: Counts, old: Counts | None) -> tuple[int, int] | None:
-    """(accepted, delivered) between the backup and what is there; None where these are of two histories."""
+def _since(then: Counts, old: Counts | None) -> tuple[int, int, int] | None:
+    """(accepted, left, delivered) between the backup and what is there; None where these are of two histories."""
     if old is None or old.accepted < then.accepted or old.delivered < then.delivered:
         return None
-    return old.accepted - then.accepted, old.delivered - then.delivered
+    before, after = (counts.accepted - counts.queued - counts.held for counts in (then, old))
+    return old.accepted - then.accepted, max(0, after - before), old.delivered - then.delivered
 
 
 def _tell(operator: Operator, found: Opened, outcome: Outcome, lines: list[str], where: str) -> None:

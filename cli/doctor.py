@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass
 
 import click
 
-from cli import contract, directory, helpdesk_check, nodes_check, people, refusals
+from cli import contract, directory, helpdesk_check, nodes_check, people, refusals, saved
 from cli.context import Operator, json_option
 from cli.learned import warnings
 from cli.names import EITHER, appliance_of
@@ -21,6 +21,7 @@ from cli.version import version
 from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import GOLD_PLAN, Appliance, Domain, Primary, RecipientPolicy
 from relay.appliances.mx import Endpoints
+from relay.backup.record import Made, last_sound
 from relay.clock import DRIFT_LIMIT
 from relay.cluster.nodes import NodeRow, NodeState, nodes
 from relay.cluster.secret import secret
@@ -82,12 +83,13 @@ def doctor(operator: Operator, name: str | None) -> None:
         found = nodes(connection)
         chosen = appliance_of(connection, name).id if name else None
         refused = refused_lately(connection, operator.now())
+        made = last_sound(connection)
     appliances = [
         appliance
         for appliance in snapshot.appliances.values()
         if snapshot.domains_of.get(appliance.id) and chosen in (None, appliance.id)
     ]
-    checks = list(_node_checks(operator, found))
+    checks = [*_node_checks(operator, found), _backup_check(operator.settings, made, operator.now())]
     checks += [Check(*astuple(finding)) for finding in nodes_check.check(found, operator.now())]
     checks += operator.run(_reference_checks(operator))
     if operator.settings.helpdesk.kind != "embedded":
@@ -186,6 +188,12 @@ def _settings_checks(settings: Settings) -> Iterator[Check]:
     else:
         remedy = "set [node] postmaster before listening on anything but loopback"
         yield Check(node.name, "postmaster", "warning", "nobody gets mail to postmaster (RFC 5321 4.5.1)", remedy)
+
+
+def _backup_check(settings: Settings, made: Made | None, now: float) -> Check:
+    late = saved.overdue(made, settings.backup, now)
+    remedy = saved.REMEDY if late else ""
+    return Check(settings.node.name, "backup", "warning" if late else "ok", saved.evidence(made, now), remedy)
 
 
 def _plan_checks(settings: Settings, appliance: Appliance) -> Iterator[Check]:

@@ -67,6 +67,10 @@ timezone = "UTC"
 # A mail server of yours, by which the customers' contacts are told of outages.
 # mail = "mailtos://relay:PASSWORD@smtp.desk.example"
 
+# [backup]
+# When 'relayctl doctor' misses a backup of this relay's own database; "never": somebody else saves it.
+# max_age = "2d"
+
 [metrics]
 listen = "127.0.0.1:9125"
 """

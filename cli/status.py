@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cli import helpdesk, people, refusals
+from cli import helpdesk, people, refusals, saved
 from cli.context import Operator, json_option
 from cli.detail import detail
 from cli.known import Known, read
@@ -61,15 +61,15 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
         desk = helpdesk.facts(connection, operator.settings.helpdesk)
         trouble = helpdesk.trouble(connection, operator.settings.helpdesk, known.now)
         told = people.facts(connection, operator.settings, known.now)
+        backup = saved.facts(connection, known.now)
+        saying = saved.brief(connection, operator.settings.backup, known.now)
+        restored = saved.restored(connection, known.now)
     nameless = known.refused.get("", {})
-    if operator.out.facts(
-        {"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk, "notify": told}
-    ):
+    facts = {"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk}
+    if operator.out.facts({**facts, "notify": told, "backup": backup}):
         return
-    _head(operator, node, known)
-    if trouble:
-        operator.out.line(trouble, "bold red")
-    for line in told["trouble"]:
+    _head(operator, node, known, saying)
+    for line in filter(None, (trouble, restored, *told["trouble"])):
         operator.out.line(line, "bold red")
     if nameless and name is None:
         operator.out.line(f"refused in the last 24 hours, for no domain of ours: {refusals.line(nameless)}")
@@ -229,11 +229,11 @@ def _node(operator: Operator, known: Known) -> dict[str, Any]:
     }
 
 
-def _head(operator: Operator, node: dict[str, Any], known: Known) -> None:
+def _head(operator: Operator, node: dict[str, Any], known: Known, backup: str) -> None:
     where = f", listening on {', '.join(node['listeners'])}" if node["listeners"] else ""
     free = "" if node["disk_free_bytes"] is None else f", {size(node['disk_free_bytes'])} free"
     operator.out.line(
-        f"node {node['name']} {node['version']}: {node['state']}{where}{free}",
+        f"node {node['name']} {node['version']}: {node['state']}{where}{free}{backup and f', {backup}'}",
         "" if node["state"] == NodeState.LIVE else "bold red",
     )
     for row in known.nodes:

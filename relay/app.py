@@ -23,6 +23,7 @@ from relay.appliances.directory import Directory
 from relay.appliances.evidence import Evidence
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
+from relay.backup.age import Age
 from relay.clock import Clock
 from relay.cluster.lease import OUTBOX, Timing
 from relay.cluster.node import Node
@@ -301,6 +302,7 @@ class App:
             self.node.run(self._busy),
             self.wake.run(),
             Vitals(self.clock).run(),
+            Age(self.db).run(),
             self.recipients.run(),
             self.learning.run(),
             self.syncs.run(),

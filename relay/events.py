@@ -40,6 +40,7 @@ _database.set(1)
 _disk_free = _gauge("disk_free_bytes", "Room left for mail")
 _log_failures = _counter("log_failures_total", "Times that the log could not be written")
 _drift = _gauge("clock_drift_seconds", "Wall clock minus the node's own time")
+_last_backup = _gauge("last_backup_timestamp_seconds", "When the database was last saved (POSIX time); 0: not known")
 
 
 def started(node: str, version: str, listeners: list[str]) -> None:
@@ -97,6 +98,10 @@ def loop_delayed(seconds: float) -> None:
 
 def disk_free(size: int) -> None:
     _disk_free.set(size)
+
+
+def last_backup(made_at: float) -> None:
+    _last_backup.set(made_at)
 
 
 def clock_drifted(seconds: float) -> None:

@@ -60,7 +60,7 @@ def to_file(source: Source, path: Path, clock: Clock, *, packed: bool) -> Saved:
             sync(path.parent)
         except OSError as error:
             raise BackupError(f"can't write {path}: {error.strerror or error}") from error
-    return Saved(about, Made(about.made_at, clock.monotonic() - began, str(path), size, not about.faults))
+    return Saved(about, Made(about.made_at, clock.monotonic() - began, str(path.resolve()), size, not about.faults))
 
 
 def to_stream(source: Source, out: BinaryIO, clock: Clock, *, packed: bool, beside: Path, place: str) -> Saved:

@@ -60,7 +60,7 @@ def test_without_a_node_doctor_says_how_to_start_one(gold: Relayctl) -> None:
     assert checks["gold.example", "dns"]["result"] == "failed"
     for name in ("space", "expiry", "recipients", "tls"):
         assert checks["gold.example", name]["result"] == "ok", checks["gold.example", name]
-    for name in ("postmaster", "references", "mx"):
+    for name in ("postmaster", "references", "mx", "backup"):
         assert checks["n1", name]["result"] == "warning" and checks["n1", name]["remedy"]
     assert all(bool(check["remedy"]) == (check["result"] in ("failed", "warning")) for check in checks.values())
 
