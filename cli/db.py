@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import signal
+import threading
 from pathlib import Path
 
 import click
@@ -20,6 +22,9 @@ from relay.errors import DatabaseMissing, DatabaseOutdated, Refused
 @click.group(cls=Noun)
 def db() -> None:
     """The database itself: bring it up to date, check it, save it, bring it back."""
+    if threading.current_thread() is threading.main_thread():
+        # SIGTERM is like Ctrl-C: what was begun is put back, and no program of PostgreSQL's goes on alone.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @db.command("upgrade")

@@ -41,7 +41,7 @@ def restore(operator: Operator, backup: str, hold: bool, force: bool, yes: bool)
         source = sys.stdin.buffer if backup == "-" else stack.enter_context(Path(backup).open("rb"))
         if where.path is not None:
             where.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.gettempdir()) if where.path is None else where.path.parent
+        beside = Path(tempfile.gettempdir()) if where.path is None else where.path.resolve().parent
         stack.enter_context(nobody_lives_on(url))
         before = present(url)
         if before.in_use and not force:

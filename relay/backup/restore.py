@@ -121,8 +121,8 @@ def bring_back(backup: Opened, url: str, before: Present, restored: Restored, *,
     Raises BackupError, DatabaseError; then everything is as it was.
     """
     moment = datetime.fromtimestamp(restored.restored_at, UTC).strftime("%Y%m%dt%H%M%Sz")
-    path = place(url).path
-    if path is None:
+    where = place(url).path
+    if where is None:
         aside, held = postgres.restore(
             url,
             backup.database,
@@ -132,6 +132,7 @@ def bring_back(backup: Opened, url: str, before: Present, restored: Restored, *,
         )
         return Outcome(f"schema {aside}" if aside else "", held, not backup.current)
     held = _make_ready(f"sqlite:///{backup.database}", backup, restored, faulty=faulty)
+    path = where.resolve()  # the file and not a link to it
     try:
         _dress(backup.database, path)
         kept = _put_aside(path, path.with_name(f"{path.name}.replaced-{moment}"), keep=before.in_use)

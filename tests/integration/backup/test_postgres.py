@@ -248,13 +248,14 @@ def test_a_password_is_on_no_command_line(relayctl: Relayctl, tmp_path: Path) ->
     assert "PGPASSWORD=se cret\n" in (tmp_path / "env").read_text()
 
 
-def test_ctrl_c_ends_a_dump_and_leaves_nothing(relayctl: Relayctl, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
+def test_an_end_in_the_middle_ends_the_dump_and_leaves_nothing(relayctl: Relayctl, tmp_path: Path, sent: int) -> None:
     """pg_dump doesn't go on alone."""
     env = spy(tmp_path, f"echo $$ >{tmp_path}/pid; exec sleep 60")
     argv = relayctl.argv("db", "backup", str(relayctl.folder / "saved.tar"))
     with subprocess.Popen(argv, env={**os.environ, **env}, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         assert process.communicate()[1].strip() == "relayctl: stopped"
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
     assert {path.name for path in relayctl.folder.iterdir()} == {"relay.toml"}
