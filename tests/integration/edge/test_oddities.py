@@ -41,6 +41,9 @@ ODD = {
     "no final CRLF": HEADER + b"\r\nHello",
 }
 LARGE = HEADER + b"\r\n" + RANDOM.ljust(4094, b"x") + b"\r\n" * 2
+OCTETS = 10_000_000
+"""Of the largest: 40 pieces. Each waits for the disk before the next is read, and on a machine whose disk is busy with
+other tests that may be half a second."""
 
 
 def as_carried(content: bytes) -> bytes:
@@ -62,8 +65,8 @@ def send(node: Node, contents: list[bytes]) -> None:
 
 
 async def test_odd_messages_arrive_as_they_were_sent(tmp_path: Path) -> None:
-    """No header, odd header, any octets, lines of any length, 50 MB: byte for byte, and our Received line is whole."""
-    contents = [*ODD.values(), LARGE * (50_000_000 // len(LARGE))]
+    """No header, odd header, any octets, lines of any length, 10 MB: byte for byte, and our Received line is whole."""
+    contents = [*ODD.values(), LARGE * (OCTETS // len(LARGE))]
     async with ScriptedPrimary() as primary, running(tmp_path) as node:
         await node.relayctl("domain", "add", "gold.example", "--primary", primary.address)
         await node.until("gold.example", health="up")
@@ -72,7 +75,7 @@ async def test_odd_messages_arrive_as_they_were_sent(tmp_path: Path) -> None:
         assert len(primary.messages) == len(contents)
         assert primary.violations == []
         arrived = {taken.recipients: taken.content for taken in primary.messages}
-    for number, (name, content) in enumerate([*ODD.items(), ("50 MB", contents[-1])]):
+    for number, (name, content) in enumerate([*ODD.items(), ("10 MB", contents[-1])]):
         found, carried = arrived[(f"{number}@gold.example",)], as_carried(content)
         assert found.endswith(carried), name
         ours = found[: len(found) - len(carried)]
