@@ -155,7 +155,7 @@ def _version(path: str) -> int:
 def _run(argv: Sequence[str], url: str | None, step: Step) -> None:
     """Run a program of PostgreSQL's on a database to its end. Raises BackupError with what it said."""
     environment = {**os.environ, "LC_ALL": "C"}
-    argv = list(argv)
+    name, argv = Path(argv[0]).name, list(argv)
     if url is not None:
         from psycopg.conninfo import conninfo_to_dict, make_conninfo  # with its driver, which takes long to load
 
@@ -163,6 +163,8 @@ def _run(argv: Sequence[str], url: str | None, step: Step) -> None:
         if password := parts.pop("password", None):
             environment["PGPASSWORD"] = str(password)
         argv[1:1] = ["--no-password", f"--dbname={make_conninfo(**parts)}"]
+    if mortal := shutil.which("setpriv"):
+        argv[:0] = [mortal, "--pdeathsig", "KILL"]  # it doesn't go on alone, however we end
     process = subprocess.Popen(
         argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -179,4 +181,4 @@ def _run(argv: Sequence[str], url: str | None, step: Step) -> None:
         raise
     if process.returncode:
         lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines() or ["no reason"]
-        raise BackupError(f"{Path(argv[0]).name} failed: {lines[0]}")
+        raise BackupError(f"{name} failed: {lines[0]}")
