@@ -8,23 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from relay.db import Database
 from relay.queue.filter import WINDOW
+from relay.queue.statements import statements_on
 from relay.queue.states import Reason, State
 from relay.queue.tables import HOT, PLACES, recipients, trace
-
-_DELIVERED = text(
-    """
-    SELECT DISTINCT lower(json_extract(one.value, '$.address')) AS address
-    FROM trace, json_each(trace.recipients) AS one
-    WHERE trace.id >= :first AND trace.id <= :last AND trace.appliance_id = :appliance_id
-      AND json_extract(one.value, '$.state') = 'delivered' AND json_extract(one.value, '$.at') >= :since
-      AND json_extract(one.value, '$.at') < :before
-      AND lower(json_extract(one.value, '$.address')) IN :addresses
-    """
-).bindparams(bindparam("addresses", expanding=True))
 
 
 def accepted_between(
@@ -37,9 +27,10 @@ def accepted_between(
         last = connection.execute(select(func.max(trace.c.id))).scalar()
     while last is not None and last > 0 and found != wanted:
         first = last - WINDOW + 1
-        asked = {"first": first, "last": last, "appliance_id": appliance_id, "since": since, "before": before}
         with db.read() as connection:
-            found |= set(connection.execute(_DELIVERED, {**asked, "addresses": sorted(wanted - found)}).scalars())
+            found |= statements_on(connection).delivered(
+                appliance_id, sorted(wanted - found), since, before, first, last
+            )
             last = connection.execute(select(func.max(trace.c.id)).where(trace.c.id < first)).scalar()
     return found
 

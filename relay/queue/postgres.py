@@ -67,6 +67,12 @@ CROSS JOIN LATERAL (SELECT * FROM recipients WHERE {_RANGE.format("m.id")} OFFSE
 WHERE m.quarantined_at IS NOT NULL AND m.quarantined_at < %s AND r.state = 'held' AND r.reason = 'quarantined'
 LIMIT %s
 """  # noqa: S608
+_DELIVERED = """
+SELECT DISTINCT lower(one ->> 'address')
+FROM trace CROSS JOIN LATERAL json_array_elements(trace.recipients::json) AS one
+WHERE trace.id >= %s AND trace.id <= %s AND trace.appliance_id = %s AND one ->> 'state' = 'delivered'
+  AND (one ->> 'at')::float8 >= %s AND (one ->> 'at')::float8 < %s AND lower(one ->> 'address') = ANY(%s)
+"""
 _ROWS = f"""
 SELECT {RECIPIENT_COLUMNS}
 FROM unnest(%s::bigint[]) AS touched
@@ -225,6 +231,12 @@ class PostgresStatements:
 
     def quarantined(self, before: float, limit: int) -> list[Row]:
         return self._run(_QUARANTINED, before, limit).fetchall()
+
+    def delivered(
+        self, appliance_id: int, addresses: Sequence[str], since: float, before: float, first: int, last: int
+    ) -> set[str]:
+        found = self._run(_DELIVERED, first, last, appliance_id, since, before, list(addresses))
+        return {address for (address,) in found}
 
     # --- reading for delivery ---
 

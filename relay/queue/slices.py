@@ -26,8 +26,6 @@ _PAGE = f"""
 SELECT id, reason, outage_id FROM recipients
 WHERE {HOT} AND appliance_id = ? AND state = ? AND id > ? ORDER BY id LIMIT {ROWS}
 """  # noqa: S608
-
-
 _MESSAGE = f"""
 SELECT id FROM recipients
 WHERE {HOT} AND appliance_id = ? AND state = 'held' AND id >= ? AND id < ? AND reason = ?
@@ -64,11 +62,11 @@ def release(appliance_id: int, reason: Reason, now: float, after: int) -> Callab
 def release_message(appliance_id: int, reason: Reason, message_id: int, now: float) -> Callable[..., int]:
     """What is held of one message for ``reason`` is queued again; how many recipients."""
 
-    def work(connection: sqlite3.Connection, deltas: Deltas) -> int:
+    def work(statements: Statements, deltas: Deltas) -> int:
         places = message_id * PLACES, (message_id + 1) * PLACES
-        held = connection.execute(_MESSAGE, (appliance_id, *places, reason)).fetchall()
+        held = statements.execute(_MESSAGE, (appliance_id, *places, reason)).fetchall()
         changes = [Change(number, (State.HELD,), State.QUEUED, now) for (number,) in held]
-        return sum(sqlite.change(connection, changes, deltas, now))
+        return sum(statements.change(changes, deltas, now))
 
     return work
 

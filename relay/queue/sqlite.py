@@ -49,6 +49,14 @@ FROM messages AS m CROSS JOIN recipients AS r ON r.id >= m.id * {PLACES} AND r.i
 WHERE m.quarantined_at IS NOT NULL AND m.quarantined_at < ? AND +r.state = 'held' AND +r.reason = 'quarantined'
 LIMIT ?
 """  # noqa: S608
+_DELIVERED = """
+SELECT DISTINCT lower(json_extract(one.value, '$.address'))
+FROM trace, json_each(trace.recipients) AS one
+WHERE trace.id >= ? AND trace.id <= ? AND trace.appliance_id = ?
+  AND json_extract(one.value, '$.state') = 'delivered'
+  AND json_extract(one.value, '$.at') >= ? AND json_extract(one.value, '$.at') < ?
+  AND lower(json_extract(one.value, '$.address')) IN (SELECT value FROM json_each(?))
+"""
 _ROWS = f"""
 SELECT {RECIPIENT_COLUMNS}
 FROM json_each(?) AS touched
@@ -189,6 +197,12 @@ class SqliteStatements:
 
     def quarantined(self, before: float, limit: int) -> list[Row]:
         return self._connection.execute(_QUARANTINED, (before, limit)).fetchall()
+
+    def delivered(
+        self, appliance_id: int, addresses: Sequence[str], since: float, before: float, first: int, last: int
+    ) -> set[str]:
+        asked = (first, last, appliance_id, since, before, json.dumps(list(addresses)))
+        return {address for (address,) in self._connection.execute(_DELIVERED, asked)}
 
     # --- reading for delivery ---
 

@@ -61,6 +61,11 @@ class Statements(Protocol):
     def quarantined(self, before: float, limit: int) -> list[Row]:
         """(id, message, address, last reply) of recipients of messages that were quarantined before then."""
 
+    def delivered(
+        self, appliance_id: int, addresses: Sequence[str], since: float, before: float, first: int, last: int
+    ) -> set[str]:
+        """Those of the addresses (in lower case) to whom the traces from first to last tell of a delivery then."""
+
     def due(self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int) -> Iterable[Row]:
         """DUE of recipients that are due, whose messages have one with an id in [first, end) on this page."""
 

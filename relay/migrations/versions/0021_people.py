@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0021_people"
-down_revision = "0018_tls"
+down_revision = "0020_nodes"
 
 
 def upgrade() -> None:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022_database_backups"
-down_revision = "0018_tls"
+down_revision = "0021_people"
 
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

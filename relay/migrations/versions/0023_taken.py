@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0023_taken"
-down_revision = "0018_tls"
+down_revision = "0022_database_backups"
 
 
 def upgrade() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0024_postgresql_queue"
-down_revision = "0018_tls"
+down_revision = "0023_taken"
 
 CHURNING = ("content", "messages", "recipients", "incoming", "ledger", "depths", "arrivals")
 

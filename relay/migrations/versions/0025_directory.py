@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0025_directory"
-down_revision = "0018_tls"
+down_revision = "0024_postgresql_queue"
 
 
 def upgrade() -> None:
