@@ -42,7 +42,7 @@ def make_database(folder: Path) -> Database:
     if _servers:
         if folder not in _made:
             _made[folder] = _servers[0].fresh()
-        return Database(_made[folder])
+        return Database(_made[folder], folder=folder)
     url = f"sqlite:///{folder / 'relay.db'}"
     upgrade(url)
     return Database(url)
