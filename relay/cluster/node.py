@@ -32,6 +32,7 @@ from relay.cluster.lease import LeaseLost, Observer, Timing, View
 from relay.cluster.spread import Peer, adopt, heirs, portion, shed, surplus
 from relay.cluster.tables import nodes
 from relay.db import Database, revisions
+from relay.errors import DatabaseError
 
 SETTLE = 3600.0
 """Seconds for which a node that doubts its clock puts off what can't be undone."""
@@ -199,7 +200,10 @@ class Node:
             if self._thread.ident is not None:
                 await self._loop.run_in_executor(None, self._thread.join)
             self._lease, self._leaving = _Lease(), {}
-            await self._db.change(lease.release, self.name, self._instance, self._clock.now(), self._peers)
+            try:
+                await self._db.change(lease.release, self.name, self._instance, self._clock.now(), self._peers)
+            except DatabaseError as error:  # busy or away: the others see by the counter that we are gone
+                events.fault("lease", error)
         finally:
             self._unlock()
 
