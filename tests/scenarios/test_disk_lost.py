@@ -7,24 +7,31 @@ import shutil
 from itertools import count
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli.console import Relayctl
 from tests.scenarios.balance import Copy, at_home, balance, send
 from tests.scenarios.stage import DOMAIN
 from tests.support.desk import PATIENCE, Desk
 from tests.support.node import running
+from tests.support.postgres import PostgresCluster
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
 
 
-async def test_what_a_backup_holds_is_delivered_by_a_node_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_what_a_backup_holds_is_delivered_by_a_node_elsewhere(
+    tmp_path: Path, engine: str, postgres: PostgresCluster
+) -> None:
     """Saved by another process while mail comes; each message of its moment arrives once, and the ledger agrees."""
     lost, other = tmp_path / "lost", tmp_path / "other"
     for folder in (lost, other):
         folder.mkdir()
     saved = tmp_path / "saved.tar"
+    places = [{"database": postgres.empty()} if engine == "postgresql" else {} for _ in range(2)]
     sent: list[Copy] = []
     async with ScriptedPrimary() as primary:
-        async with running(lost) as node:
+        async with running(lost, settings={"node": places[0]}) as node:
             await _customer(node, primary)
             await primary.stop()
             await node.until(DOMAIN, health="down")
@@ -42,13 +49,17 @@ async def test_what_a_backup_holds_is_delivered_by_a_node_elsewhere(tmp_path: Pa
             ended = True
             await sending
             assert backup.returncode == 0, backup.stderr
+        config = (lost / "relay.toml").read_text()
         shutil.rmtree(lost)
 
+        for here, there in zip(places[0].values(), places[1].values(), strict=True):
+            config = config.replace(here, there)
+        (other / "relay.toml").write_text(config)
         restored = Relayctl(other)
         told = await asyncio.to_thread(restored.json, "db", "restore", saved)
         held = told["counts"]["queued"]
         assert len(before) <= held <= len(sent)
-        async with running(other, settings={"node": {"name": "two"}}) as node:
+        async with running(other, settings={"node": {"name": "two", **places[1]}}) as node:
             assert [row["state"] for row in await node.relayctl("node", "list")] == ["stopped", "running"]
             await primary.start()
             await eventually(lambda: at_home(primary).total() == held, timeout=PATIENCE)
