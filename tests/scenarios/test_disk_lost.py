@@ -60,7 +60,7 @@ async def test_what_a_backup_holds_is_delivered_by_a_node_elsewhere(
         held = told["counts"]["queued"]
         assert len(before) <= held <= len(sent)
         async with running(other, settings={"node": {"name": "two", **places[1]}}) as node:
-            assert [row["state"] for row in await node.relayctl("node", "list")] == ["stopped", "running"]
+            assert [row["state"] for row in await node.relayctl("node", "list")] == ["stopped", "live"]
             await primary.start()
             await eventually(lambda: at_home(primary).total() == held, timeout=PATIENCE)
             await node.until(DOMAIN, health="up", queued=0, continuity="standby")

@@ -73,6 +73,7 @@ def test_a_database_of_another_version_is_told_from_a_damaged_one(relayctl: Rela
     raw.commit()
     assert relayctl.refuses("status") == f"{path} is older than this program; run 'relayctl db upgrade'"
     raw.execute("UPDATE alembic_version SET version_num = '9999_tomorrow'")
+    raw.execute("UPDATE compatibility SET revision = '9999_tomorrow'")
     raw.commit()
     raw.close()
     for command in (["status"], ["queue", "list"], ["db", "upgrade"], ["init"]):

@@ -50,7 +50,7 @@ def test_without_a_node_doctor_says_how_to_start_one(gold: Relayctl) -> None:
     answer = gold("doctor", "--json")
     checks = _checks(answer)
     assert answer.status == 1
-    assert answer.err.splitlines()[-1] == "relayctl: 3 checks of 14 failed"
+    assert answer.err.splitlines()[-1] == "relayctl: 3 checks of 15 failed"
     running = checks["n1", "running"]
     assert (running["result"], running["evidence"]) == ("failed", "this node doesn't run")
     assert "'relayctl serve'" in running["remedy"]

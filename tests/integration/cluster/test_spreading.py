@@ -68,7 +68,8 @@ async def test_a_dead_nodes_appliances_are_spread_too(tmp_path: Path) -> None:
     """kill -9: those who are left share what it owned."""
     db = make_database(tmp_path)
     numbers = [*add_appliances(db, 20), *EVERYTHING]
-    with subprocess.Popen([sys.executable, "-c", VICTIM, db.url], stdout=subprocess.PIPE, text=True) as victim:
+    argv = [sys.executable, "-c", VICTIM, db.url, tmp_path]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as victim:
         assert victim.stdout is not None
         try:
             assert await asyncio.to_thread(victim.stdout.readline) == "owns 20\n"

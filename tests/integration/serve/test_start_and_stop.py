@@ -95,7 +95,7 @@ def test_a_name_runs_once(tmp_path: Path, relay: Relay) -> None:
     """A second start of the same node is told which process has the name, and the first goes on."""
     with relay.serving() as node:
         assert refused(tmp_path) == f"relayctl: node one is already running (pid {node.pid})"
-        assert relay.ask("status")["node"]["state"] == "running"
+        assert relay.ask("status")["node"]["state"] == "live"
 
 
 def test_a_busy_metrics_port_is_one_line(tmp_path: Path, port: int) -> None:
