@@ -43,6 +43,9 @@ PAUSE = 5.0
 """Seconds after a drain that failed in a way nobody expected."""
 UNCOUNTED = 3.0
 """Seconds for which mail that another node took may be missing in what this one has counted."""
+UNTOLD = 10.0
+"""Seconds between two looks for mail that nobody told of: the node that took it died before it could, or never heard
+that its commit had taken place."""
 CLOSE_WITHIN = 20.0
 """Seconds that close() takes at most."""
 
@@ -92,6 +95,7 @@ class Delivery:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._due: dict[int, float] = {}
         self._new: dict[int, float] = {}  # have come into reach, perhaps from another node: until when to count again
+        self._look_for_untold_at = float("-inf")
         self._looking: asyncio.TimerHandle | None = None
         self._rests_until = 0.0
         self._closing = False
@@ -262,6 +266,7 @@ class Delivery:
                 for appliance_id in [each for each, at in self._due.items() if at <= now]:
                     del self._due[appliance_id]
                     self._begin(appliance_id)
+                await self._look_for_untold()
                 await self._look_after_returns(now)
             except Exception as error:  # the database is busy: the next tick tries again
                 events.fault("delivery", error)
@@ -275,6 +280,19 @@ class Delivery:
                 self._begin(appliance_id)
             elif at >= until:
                 del self._new[appliance_id]
+
+    async def _look_for_untold(self) -> None:
+        """Begin where mail waits that no drain is at, and that nobody has put off. A wake is told after the commit, so
+        it may be lost where mail never is; and a number that was drawn early may be committed late, behind the page
+        that was read past it."""
+        at = self._clock.monotonic()
+        if at < self._look_for_untold_at:
+            return
+        self._look_for_untold_at = at + UNTOLD
+        for appliance_id in self._reached.keys() - self._drains.keys():
+            counted = self._means.queue.depth(appliance_id).queued
+            if counted and (await self._means.queue.waiting(appliance_id)).undeferred_since is not None:
+                self._begin(appliance_id)
 
     async def _look_after_returns(self, now: float) -> None:
         """Close the windows that have passed; see to it that somebody asks where the breaker has tripped.

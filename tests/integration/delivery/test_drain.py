@@ -6,8 +6,12 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from relay.appliances.facts import Health
+from relay.delivery import supervisor
 from relay.mail import Reply
+from relay.queue.queue import Queue
 from relay.queue.states import State
 from tests.integration.delivery.house import RECEIVED, house
 from tests.support.primary import HANG, ScriptedPrimary, Taken
@@ -44,6 +48,25 @@ async def test_nothing_goes_out_while_the_primary_is_out_of_reach(tmp_path: Path
         await asyncio.sleep(0.3)
         assert primary.connections == 0
         assert home.waiting() == 1
+
+
+async def test_mail_of_a_node_that_died_before_it_could_tell_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another node has committed and never told of goes out all the same, without waiting for anything else."""
+    monkeypatch.setattr(supervisor, "UNCOUNTED", 0.0)
+    monkeypatch.setattr(supervisor, "UNTOLD", 0.5)
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        await home.returns()
+        await home.accept()
+        await eventually(lambda: primary.messages and home.delivery.progress(home.appliance.id) is None)
+        silent = Queue(home.db, home.clock, "other", on_accept=lambda appliance_ids: None)
+        await silent.start()
+        ours, home.queue = home.queue, silent
+        await home.accept()
+        home.queue = ours
+        await silent.close()
+        await eventually(lambda: len(primary.messages) == 2)
 
 
 async def test_the_first_message_follows_the_first_answer_at_once(tmp_path: Path) -> None:
