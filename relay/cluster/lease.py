@@ -247,10 +247,12 @@ def abandon(connection: Connection, now: float) -> None:
 def holds(connection: Connection, name: str, appliance_id: int, epoch: int | None) -> bool:
     """The fence: inside the transaction that decides something, whether the decider still owns the appliance.
 
-    It stays so until that ends: who would take the appliance waits for the row.
+    It stays so until that ends: who would take the appliance waits for the row. Where somebody is changing the owner
+    just now the answer is no, and nobody waits for him: a transaction that has written facts already holds what he
+    needs to end (the version of the facts), and the two would wait for each other.
     """
     found = select(owners.c.node, owners.c.epoch).where(owners.c.appliance_id == appliance_id)
-    row = connection.execute(found.with_for_update(read=True)).first()
+    row = connection.execute(found.with_for_update(read=True, skip_locked=True)).first()
     return row is not None and row.node == name and row.epoch == epoch
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from relay.appliances import wakes
-from relay.cluster import commits
+from relay.appliances.facts import raise_version
+from relay.cluster import commits, lease
+from relay.cluster.tables import owners
 from relay.db import Database
 from relay.errors import StartFailed
 from tests.integration.cluster.nodes import Running, add_appliances, running
 from tests.support.postgres import server
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_until
 
 
 async def test_a_name_runs_once_also_on_two_machines(tmp_path: Path, postgres_url: str) -> None:
@@ -43,6 +47,40 @@ async def test_a_node_hears_of_commits_without_looking(postgres_url: str, monkey
             wakes.mark(connection, numbers)
         await asyncio.wait_for(marked, 20)
         db.close()
+
+
+def test_a_decision_and_a_handover_do_not_wait_for_each_other(postgres_url: str) -> None:
+    """What would be decided of an appliance while it changes hands isn't; neither transaction breaks off the other."""
+    db = Database(postgres_url)
+    (number,) = add_appliances(db, 1)
+    about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "isolated": ""}
+    with db.write() as connection:
+        for name in ("one", "two"):
+            lease.register(connection, name, name, 1.0, **about)
+        connection.execute(insert(owners).values(appliance_id=number, node="one", epoch=1))
+
+    def give() -> None:
+        with db.write_beside() as connection:
+            lease.hand_over(connection, "one", {number: (1, "two")}, ["two"])
+
+    giving = threading.Thread(target=give)
+    with db.write() as connection:
+        raise_version(connection)  # another appliance's fact, say, in the same transaction
+        giving.start()
+        wait_until(lambda: _waits_for_a_lock(db))
+        assert not lease.holds(connection, "one", number, 1)
+    giving.join(20)
+    with db.write() as connection:
+        assert lease.holds(connection, "two", number, 2)
+    db.close()
+
+
+def _waits_for_a_lock(db: Database) -> bool:
+    with db.read() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(connection.exec_driver_sql(waiting).scalar_one())
 
 
 async def test_a_node_is_itself_again_soon_after_a_crash_of_the_server() -> None:
