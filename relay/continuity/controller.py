@@ -179,6 +179,8 @@ class Controller:
                     await asyncio.sleep(0)
             if not work:
                 break
+            # In the order in which mail that is accepted locks the same rows: else each may wait for the other.
+            work.sort(key=lambda one: one[0].appliance.id)
             for (case, gathered, decision), done in await write(self._db, self._write, work):
                 if isinstance(done, Exception):
                     case.next_at = now + RETRY
