@@ -42,6 +42,9 @@ AGAIN = 3
 """Times that a batch is carried out where the server breaks it off because of somebody else's transaction."""
 _CONFLICTS = ("40001", "40P01")
 """SQLSTATEs: serialisation, deadlock."""
+_UNCONFIRMED = (None, "SyncRepWaitForLSN")
+"""Where in the server a warning comes from that a commit may be on its own disk alone, or who knows. Others (an old
+transaction id, a trigger's) come with commits that are as good as any: to refuse these would store mail twice."""
 
 _LIMITS = (
     f"SELECT set_config('lock_timeout', '{int(BUSY_TIMEOUT * 1000)}', true),"
@@ -125,7 +128,7 @@ class PostgresStore:
         warnings: list[str] = []
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
-            if diagnostic.severity_nonlocalized == "WARNING":
+            if diagnostic.severity_nonlocalized == "WARNING" and diagnostic.source_function in _UNCONFIRMED:
                 warnings.append(diagnostic.message_primary or "")
 
         connection.add_notice_handler(note)

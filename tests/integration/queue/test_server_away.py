@@ -181,6 +181,39 @@ async def test_a_server_that_may_lose_commits_is_not_used(postgres: PostgresClus
             Database(home.db.url)
 
 
+async def test_a_commit_that_the_standby_has_not_confirmed(own_server: PostgresCluster, tmp_path: Path) -> None:
+    """Where an administrator breaks off the wait for a synchronous standby the server says success, and a warning: the
+    client is told 451."""
+    async with house(tmp_path) as home:
+        own_server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        own_server.execute("SELECT pg_reload_conf()")
+        accepting = asyncio.create_task(home.accept())
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        await eventually(lambda: own_server.execute(f"SELECT 1 {waiting}"))
+        own_server.execute(f"SELECT pg_cancel_backend(pid) {waiting}")
+        with pytest.raises(Deferred, match=r"451 4\.3\.0"):
+            await accepting
+        own_server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        own_server.execute("SELECT pg_reload_conf()")
+        await eventually(lambda: _refusal(home) == "")
+        await home.accept()
+
+
+async def test_a_warning_of_the_server_refuses_nobody(postgres: PostgresCluster, place: Path) -> None:
+    """A commit that comes with a warning about something else is a commit: 250, and the message is there once."""
+    async with house(place) as home:
+        postgres.execute(
+            "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE WARNING 'vacuum soon'; RETURN NEW; END $$",
+            _name(home),
+        )
+        postgres.execute(
+            "CREATE TRIGGER warns BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION warn()", _name(home)
+        )
+        await home.accept()
+        assert home.ledger().queued == 1
+
+
 async def test_a_transaction_that_another_breaks_off_is_tried_again(postgres: PostgresCluster, place: Path) -> None:
     """Of two that wait for each other the server ends one: ours is carried out afterwards, and nobody hears of it."""
     async with house(place) as home:
