@@ -2,7 +2,8 @@
 
 Promises: a connection that ``open`` returns is to a server that keeps what it has committed (fsync, full_page_writes
 and synchronous_commit are read back), speaks UTF-8 and takes writes; a server that has gone is noticed within seconds
-(keep-alive); nothing that matters is kept in a session, so that PgBouncer may share sessions between transactions.
+(keep-alive), and so is a node by its server; nothing that matters is kept in a session, so that PgBouncer may share
+sessions between transactions.
 A pooler is noticed by the number of the server's process, which it doesn't hand through; then no statement is
 prepared, and nothing is listened to.
 
@@ -38,7 +39,7 @@ CONNECT_TIMEOUT = 5
 """Seconds, for each host."""
 KEEP_ALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 UNHEARD = 10_000
-"""Milliseconds for which what was sent may stay unacknowledged."""
+"""Milliseconds for which what was sent may stay unacknowledged, by us or by the server."""
 TURN = 0x52656C6179
 """The number of the advisory lock that transactions which write take turns by."""
 
@@ -149,6 +150,10 @@ class PostgresServer:
             )
         if process != raw.info.backend_pid:
             raw.prepare_threshold = None
+        else:
+            # Who was cut off while the server sends holds his locks until it gives up, by itself after a quarter of an
+            # hour. That is only of use to others: where a pooler is in between, this is its own to see to.
+            raw.execute(f"SELECT set_config('tcp_user_timeout', '{UNHEARD}', false)")
 
     def begin(self, writes: bool, beside: bool) -> str:
         """The statements that begin a transaction, one round trip together."""

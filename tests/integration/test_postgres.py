@@ -147,6 +147,15 @@ def test_who_falls_silent_in_a_transaction_loses_it(postgres_url: str, monkeypat
     db.close()
 
 
+def test_a_server_does_not_wait_long_for_a_node_that_is_cut_off(postgres_url: str) -> None:
+    """What it has sent may go unacknowledged for ten seconds: then the node's transaction ends, with its locks."""
+    db = Database(postgres_url)
+    raw = db.raw()
+    assert raw.execute("SHOW tcp_user_timeout").fetchone() == (str(relay_postgres.UNHEARD),)
+    raw.close()
+    db.close()
+
+
 def _turns_held(url: str) -> int:
     with psycopg.connect(url.replace("+psycopg", "")) as raw:
         rows = raw.execute(
