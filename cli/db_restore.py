@@ -42,7 +42,8 @@ def restore(operator: Operator, backup: str, hold: bool, force: bool, yes: bool)
         if where.path is not None:
             where.path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.gettempdir()) if where.path is None else where.path.resolve().parent
-        stack.enter_context(nobody_lives_on(url))
+        if stack.enter_context(nobody_lives_on(url)):
+            click.echo(f"{where.name}: a restore was broken off; what was there before it is there again", err=True)
         before = present(url)
         if before.in_use and not force:
             raise Refused(f"{where.name} isn't empty ({_held_by(before)}): --force replaces it, and keeps it aside")

@@ -119,12 +119,20 @@ class Database:
             found = _revision(connection)
             # Newer, but so that this program may go on: an upgrade is on its way through the cluster.
             able = found not in revisions() and compatible.can_work(connection, revisions())
+            self._refuse_unfinished(connection)
         if found is None:
             raise DatabaseMissing(f"{self.name} has no tables yet; 'relayctl init' makes them")
         if found not in revisions() and not able:
             raise _newer(self.name)
         if found != revisions()[-1] and not able:
             raise DatabaseOutdated(f"{self.name} is older than this program; run 'relayctl db upgrade'")
+
+    def _refuse_unfinished(self, connection: Connection) -> None:
+        if self._place.unfinished and connection.exec_driver_sql(self._place.unfinished).first():
+            raise DatabaseError(
+                f"{self.name}: a restore is under way, or was broken off; then 'relayctl db restore' again puts back "
+                "what was there before, and begins anew"
+            )
 
     def raw(self) -> Any:
         """A connection of the driver for its own use, which keeps what it commits; in autocommit, so that BEGIN is the
@@ -300,8 +308,9 @@ def _newer(name: str) -> DatabaseNewer:
     return DatabaseNewer(f"{name} was made by a newer version of this program; install that version")
 
 
-def upgrade(url: str) -> tuple[str | None, str]:
-    """Make the database, or bring it up to date; returns (revision before, revision after). Raises DatabaseError."""
+def upgrade(url: str, *, restoring: bool = False) -> tuple[str | None, str]:
+    """Make the database, or bring it up to date; returns (revision before, revision after). ``restoring``: it is what
+    is being restored. Raises DatabaseError."""
     from alembic import command
     from alembic.config import Config
 
@@ -309,6 +318,8 @@ def upgrade(url: str) -> tuple[str | None, str]:
     try:
         database.make()
         with database.write() as connection:  # one upgrade at a time, in the whole cluster
+            if not restoring:
+                database._refuse_unfinished(connection)
             before = _revision(connection)
             if before is not None and before not in revisions():
                 raise _newer(database.name)

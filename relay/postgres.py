@@ -40,6 +40,8 @@ CONNECT_TIMEOUT = 5
 KEEP_ALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 UNHEARD = 10_000
 """Milliseconds for which what was sent may stay unacknowledged, by us or by the server."""
+RESTORING = "relay_restoring_"
+"""How the schema is called that has what was there while something is restored in its place (relay.backup)."""
 TURN = 0x52656C6179
 """The number of the advisory lock that transactions which write take turns by."""
 
@@ -82,6 +84,8 @@ class PostgresServer:
     server without a pooler before it, or empty."""
 
     dialect: Literal["postgresql"] = "postgresql"
+    unfinished = f"SELECT 1 FROM pg_namespace WHERE starts_with(nspname, '{RESTORING}')"  # noqa: S608
+    """Has a row where a restore is under way, or was broken off: what is there may be anything."""
     engine_url = "postgresql+psycopg://"
     path = None
     errors = (psycopg.Error,)

@@ -67,6 +67,9 @@ class SqliteFile:
         """The statement that begins a transaction; nobody writes ``beside`` others here."""
         return "BEGIN IMMEDIATE" if writes else "BEGIN"
 
+    unfinished = ""
+    """A file that is restored takes its place in one step."""
+
     def ended(self, cause: BaseException) -> bool:
         """Whether a connection is of no more use after this error, though the driver doesn't know."""
         return False

@@ -1,7 +1,8 @@
 """A PostgreSQL database into a file of pg_dump's custom format, and back: by PostgreSQL's own programs, driven by us.
 
 They are the newest that this machine has, and have to be no older than the server. What is restored over isn't dropped:
-its schema gets another name. A password is never on a command line.
+its schema gets another name. While that goes on, it has a name by which no node begins; a process that dies then leaves
+that name behind, and the next restore puts everything back first. A password is never on a command line.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, text
 
 from relay.db import Database
-from relay.errors import BackupError, DatabaseError
+from relay.errors import BackupError, DatabaseError, Refused
+from relay.postgres import RESTORING, pooled
 
 T = TypeVar("T")
 
 SCHEMA = "public"
 REPLACED = "relay_replaced_"
 """What the schema of a database that was restored over is called, with the time behind."""
+ALONE = 0x526573746F7265
+"""The number of the advisory lock of who restores."""
 LOOK = 0.05
 _PACKAGES = Path("/usr/lib/postgresql")
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
@@ -42,7 +46,17 @@ def dump(url: str, connection: Connection, target: Path, step: Step, *, packed: 
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
     options = ["--format=custom", f"--snapshot={snapshot}", "--no-owner", "--no-privileges", f"--file={target}"]
-    _run([program, *options, f"--compress={0 if packed else 1}", f"--exclude-schema={REPLACED}*"], url, step)
+    _run(
+        [
+            program,
+            *options,
+            f"--compress={0 if packed else 1}",
+            f"--exclude-schema={REPLACED}*",
+            f"--exclude-schema={RESTORING}*",
+        ],
+        url,
+        step,
+    )
 
 
 def size(connection: Connection) -> int:
@@ -61,29 +75,51 @@ def restore(url: str, dump_: Path, make_ready: Callable[[], T], *, moment: str, 
 
     ``moment``: part of that name. Where either fails, everything is as before. Raises BackupError, DatabaseError.
     """
-    aside = f"{REPLACED}{moment}"
+    aside, meanwhile = f"{REPLACED}{moment}", f"{RESTORING}{moment}"
     db = Database(url, check=False)
     try:
         with db.read() as connection:
             program = _program("pg_restore", _server_version(connection))
         with _own_words(), db.write() as connection:
-            connection.execute(text(f'ALTER SCHEMA "{SCHEMA}" RENAME TO "{aside}"'))
+            connection.execute(text(f'ALTER SCHEMA "{SCHEMA}" RENAME TO "{meanwhile}"'))
             connection.execute(text(f'CREATE SCHEMA "{SCHEMA}"'))
         try:
             options = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
             _run([program, *options, str(dump_)], url, lambda: None)
             ready = make_ready()
         except BaseException:
-            with db.write() as connection:
-                connection.execute(text(f'DROP SCHEMA "{SCHEMA}" CASCADE'))
-                connection.execute(text(f'ALTER SCHEMA "{aside}" RENAME TO "{SCHEMA}"'))
+            put_back(db)
             raise
-        if not keep:
-            with db.write() as connection:
-                connection.execute(text(f'DROP SCHEMA "{aside}" CASCADE'))
+        with db.write() as connection:
+            done = f'RENAME TO "{aside}"' if keep else "CASCADE"
+            connection.execute(text(f'{"ALTER" if keep else "DROP"} SCHEMA "{meanwhile}" {done}'))
         return aside if keep else "", ready
     finally:
         db.close()
+
+
+def put_back(db: Database) -> bool:
+    """End a restore that is not to go on: what was there before is there again. False where there is none."""
+    with db.write() as connection:
+        query = text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :mark)")
+        meanwhile = connection.execute(query, {"mark": RESTORING}).scalar()
+        if meanwhile is None:
+            return False
+        connection.execute(text(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE'))
+        connection.execute(text(f'ALTER SCHEMA "{meanwhile}" RENAME TO "{SCHEMA}"'))
+        return True
+
+
+@contextmanager
+def alone(db: Database) -> Iterator[None]:
+    """One restore at a time; behind a pooler nobody can say so. Raises Refused."""
+    raw = db.raw()
+    try:
+        if not pooled(raw) and not raw.execute("SELECT pg_try_advisory_lock(%s)", (ALONE,)).fetchone()[0]:
+            raise Refused(f"{db.name} is being restored by somebody else")
+        yield
+    finally:
+        raw.close()
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Bringing a backup back: in the place of a database that nobody lives on, which is kept under another name.
 
 Everything is made ready beside it, verified, brought up to this program's version and settled (relay.backup.settle);
-only then does it take the place. Where the process dies before, all is as it was. After it the mail is as old as the
+only then does it take the place. Where the process dies before, a file is as it was; of a database on a server no node
+begins until the next restore has put back what was there. After it the mail is as old as the
 backup: what was delivered since would be delivered again, what was accepted since isn't there.
 """
 
@@ -98,21 +99,22 @@ def present(url: str) -> Present:
 
 
 @contextmanager
-def nobody_lives_on(url: str) -> Iterator[None]:
-    """Raises Refused where a node runs on the database; on a file none can begin until the block is left."""
+def nobody_lives_on(url: str) -> Iterator[bool]:
+    """Raises Refused where a node runs on the database; none can begin until the block is left. Yields whether a
+    restore had been broken off, and what was there before it is there again."""
     where = place(url)
     if where.path is not None:
         with quiet(where.path):
-            yield
+            yield False
         return
     db = Database(url, check=False)
     try:
-        names = postgres.living(db)
+        with postgres.alone(db):
+            if names := postgres.living(db):
+                raise Refused(living(names, where.name))
+            yield postgres.put_back(db)
     finally:
         db.close()
-    if names:
-        raise Refused(living(names, where.name))
-    yield
 
 
 def bring_back(backup: Opened, url: str, before: Present, restored: Restored, *, faulty: bool) -> Outcome:
@@ -145,8 +147,8 @@ def bring_back(backup: Opened, url: str, before: Present, restored: Restored, *,
 
 def _make_ready(url: str, backup: Opened, restored: Restored, *, faulty: bool) -> int:
     """Upgrade, look through, settle, hold; how many recipients are held for it."""
-    upgrade(url)
-    db = Database(url)
+    upgrade(url, restoring=True)
+    db = Database(url, check=False)
     try:
         wrong = faults(db, _no_step)
         if wrong and not faulty:

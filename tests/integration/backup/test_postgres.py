@@ -184,6 +184,28 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(relayctl: Relayctl, el
     assert elsewhere("db", "check").status == 1
 
 
+def test_a_restore_that_was_killed_is_no_database(relayctl: Relayctl, tmp_path: Path) -> None:
+    """No node begins on what it left, nor does anybody make tables there; the next restore puts back what was there."""
+    target = relayctl.folder / "saved.tar"
+    relayctl.does("db", "backup", target)
+    (real,) = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_restore"))[-1:]
+    env = spy(tmp_path, f'{real} "$@"; echo $$ >{tmp_path}/pid; exec sleep 60', "pg_restore")
+    argv = relayctl.argv("db", "restore", str(target), "--force", "--yes")
+    with subprocess.Popen(argv, env={**os.environ, **env}) as process:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+        assert "is being restored by somebody else" in relayctl.refuses("db", "restore", target, "--force", "--yes")
+        process.kill()
+    for words in (["serve"], ["status"], ["init"], ["db", "upgrade"]):
+        assert "a restore is under way, or was broken off" in relayctl.refuses(*words)
+    told = relayctl("db", "restore", target)
+    assert told.status == 1
+    assert "what was there before it is there again" in told.err
+    assert "isn't empty (30 messages" in told.err
+    assert relayctl.json("status")["domains"][0]["queued"] == WAITING
+    relayctl.does("db", "restore", target, "--force", "--yes")
+    assert relayctl.json("db", "check")["ok"]
+
+
 def test_a_database_that_a_node_lives_on_is_not_replaced(relayctl: Relayctl) -> None:
     """One lives whose counter moves; one that died without a word doesn't."""
     target = relayctl.folder / "saved.tar"
@@ -225,10 +247,10 @@ def test_programs_that_are_missing_or_too_old_are_named(
     assert not target.exists()
 
 
-def spy(folder: Path, does: str) -> dict[str, str]:
-    """A pg_dump that is newer than any, as part of the environment."""
-    program = folder / "pg_dump"
-    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.1" && exit\n{does}\n')
+def spy(folder: Path, does: str, name: str = "pg_dump") -> dict[str, str]:
+    """A program that is newer than any, as part of the environment."""
+    program = folder / name
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{name} (PostgreSQL) 99.1" && exit\n{does}\n')
     program.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
