@@ -37,6 +37,10 @@ class Known:
     refused: dict[str, dict[str, int]]
     """In the last 24 hours, by domain and reason."""
 
+    def in_doubt(self, node: str | None) -> bool:
+        """Whether a node that runs takes itself for cut off."""
+        return any(row.name == node and row.isolated and row.runs(self.now) for row in self.nodes)
+
     def expires_at(self, domain: Domain) -> float | None:
         """When the first of a domain's queued mail would expire, as lifetimes are now."""
         oldest = self.oldest.get(domain.name)

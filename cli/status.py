@@ -5,26 +5,23 @@ For a person the most urgent stands first, with the reason; of many domains thos
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from cli import helpdesk, people, refusals, saved
+from cli import head, helpdesk, people, refusals, saved
 from cli.context import Operator, json_option
 from cli.detail import detail
 from cli.known import Known, read
 from cli.names import EITHER
 from cli.progress import deadline, worth_saying
-from cli.render import at, plural, size, span
+from cli.render import at, plural, span
 from cli.table import Column, count, prose, word
-from cli.version import version
 from relay.appliances.directory import Snapshot
 from relay.appliances.facts import Health
 from relay.appliances.model import Domain
-from relay.cluster.nodes import NodeState
 from relay.errors import NotFound
 from relay.mail import domain_of
 
@@ -56,7 +53,7 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
         known = read(connection, operator.now())
     domains = _matching(known.snapshot, name)
     rows = [_facts(known, domain) for domain in domains]
-    node = _node(operator, known)
+    node = head.facts(operator, known)
     with operator.db.read() as connection:
         desk = helpdesk.facts(connection, operator.settings.helpdesk)
         trouble = helpdesk.trouble(connection, operator.settings.helpdesk, known.now)
@@ -68,13 +65,16 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
     facts = {"node": node, "domains": rows, "refused": refusals.facts(nameless), "helpdesk": desk}
     if operator.out.facts({**facts, "notify": told, "backup": backup}):
         return
-    _head(operator, node, known, saying)
+    head.tell(operator, node, known, saying)
     for line in filter(None, (trouble, restored, *told["trouble"])):
         operator.out.line(line, "bold red")
     if nameless and name is None:
         operator.out.line(f"refused in the last 24 hours, for no domain of ours: {refusals.line(nameless)}")
     if len(rows) > 1:
         operator.out.line(_summary(rows))
+    if unproven := sum(row["ready"] is False for row in rows):
+        what = plural(unproven, "domain")
+        operator.out.line(f"for {what} continuity can't be proven; what to do: 'relayctl doctor'", "bold red")
     operator.out.line()
     shown = rows if name or everything or len(rows) <= FEW else [row for row in rows if not _quiet(row)]
     operator.out.table(COLUMNS, _lines(known, shown), empty=_nothing(rows))
@@ -178,8 +178,11 @@ def _why(known: Known, row: dict[str, Any], *, first: bool) -> str:
     reasons = []
     domain = known.snapshot.domains[row["domain"]]
     drain, expires_at = known.drains.get(domain.appliance_id), known.expires_at(domain)
-    if first and row["health"] != Health.UP:
+    in_doubt = first and row["health"] != Health.DOWN and known.in_doubt(row["owner"])
+    if first and row["health"] != Health.UP and not (in_doubt and row["health"] == Health.UNKNOWN):
         reasons.append(f"{row['health']} for {span(row['health_seconds'])}: {row['health_reason']}")
+    if in_doubt:
+        reasons.append(f"it may be down: node {row['owner']}, which probes it, can't say so while it may be cut off")
     if first and row["blind_nodes"] and row["health"] != Health.DOWN:
         reasons += [f"node {name} cannot reach it ({said})" for name, said in row["blind_nodes"].items()]
         reasons.append(f"node {row['owner']} can, and works for it")
@@ -214,38 +217,3 @@ def _nothing(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "no Gold domains yet; 'relayctl domain add' adds one"
     return f"all {len(rows)} domains are up and quiet; --all lists them"
-
-
-def _node(operator: Operator, known: Known) -> dict[str, Any]:
-    """This machine's node, by its settings; ``state`` tells whether it runs."""
-    name = operator.settings.node.name
-    row = next((row for row in known.nodes if row.name == name), None)
-    return {
-        "name": name,
-        "version": row.version if row else version(),
-        "state": row.state(known.now) if row else "stopped",
-        "listeners": list(row.listeners) if row and row.runs(known.now) else [],
-        "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free if operator.db.path else None,
-    }
-
-
-def _head(operator: Operator, node: dict[str, Any], known: Known, backup: str) -> None:
-    where = f", listening on {', '.join(node['listeners'])}" if node["listeners"] else ""
-    free = "" if node["disk_free_bytes"] is None else f", {size(node['disk_free_bytes'])} free"
-    operator.out.line(
-        f"node {node['name']} {node['version']}: {node['state']}{where}{free}{backup and f', {backup}'}",
-        "" if node["state"] == NodeState.LIVE else "bold red",
-    )
-    for row in known.nodes:
-        state = row.state(known.now)
-        if row.name != node["name"] and state is not NodeState.STOPPED:
-            operator.out.line(
-                f"node {row.name} {row.version}: {state}, {plural(row.appliances, 'appliance')}",
-                "bold red" if state is NodeState.DEAD else "",
-            )
-        if row.isolated and row.runs(known.now):
-            operator.out.line(
-                f"node {row.name} may be cut off itself, nothing is called down: {row.isolated}", "bold red"
-            )
-    if not any(row.runs(known.now) for row in known.nodes):
-        operator.out.line("no node is running: what stands below is what the last one knew", "bold red")

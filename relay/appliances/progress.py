@@ -20,7 +20,7 @@ MINUTE = 60.0
 FRESH = 15.0
 """Seconds after which a row that nobody has renewed says nothing any more."""
 EARLY = 10.0
-"""Seconds of a drain that say nothing yet about when it ends."""
+"""Seconds of a drain that say nothing yet about how fast it is, or when it ends."""
 
 
 class Phase(StrEnum):
@@ -83,7 +83,8 @@ class Progress:
         seconds = self.seconds_left(left)
         when = f", about {about(seconds)} left" if seconds is not None else ""
         slow = f"; {self.why}" if self.why else ""
-        return f"{pace(self.rate)}, {number(left)} left{when}{slow}"
+        how = "it has just begun" if self.at - self.began_at < EARLY else pace(self.rate)
+        return f"{how}, {number(left)} left{when}{slow}"
 
 
 def pace(rate: float) -> str:

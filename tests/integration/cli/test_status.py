@@ -6,12 +6,13 @@ import asyncio
 import json
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, insert
 from sqlalchemy.engine import Engine
 
 from relay.appliances import facts, store
 from relay.appliances.facts import Continuity, ContinuityFact, Health, HealthFact
 from relay.clock import Clock
+from relay.cluster.tables import nodes, owners
 from relay.continuity.proof import Proof
 from relay.continuity.store import record_proofs
 from relay.db import Database
@@ -124,6 +125,7 @@ def test_the_most_urgent_stands_first_with_its_reason(relayctl: Relayctl) -> Non
     first, second, third = (line for line in lines if ".example" in line)
     assert first.startswith("urgent.example") and "P1 open #2" in first
     assert first.endswith("down for 2h: 192.0.2.25:25: connection refused; not proven: dns")
+    assert "continuity can't be proven; what to do: 'relayctl doctor'" in lines[3]
     assert second.startswith("sleepy.example") and "P3 open #1" in second
     assert third.startswith("calm.example")
 
@@ -172,6 +174,24 @@ def test_of_many_domains_the_quiet_ones_are_counted(relayctl: Relayctl) -> None:
     _trouble(relayctl, "urgent.example", Health.UP, None)
     relayctl.does("ticket", "resolve", "1")
     assert "all 101 domains are up and quiet; --all lists them" in relayctl.does("status")
+
+
+def test_a_node_that_is_missing_or_in_doubt_stands_first_with_what_to_do(relayctl: Relayctl, mail: Mail) -> None:
+    """And a domain whose health such a node can't tell says so, instead of looking well."""
+    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    now = Clock().now()
+    about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "started_at": 1.0}
+    with database.write() as connection:
+        for name, heard, isolated in (("n2", now - 60, ""), ("n3", now, "6 of 6 primaries fail together")):
+            values = {"name": name, "instance": name, "counter": 1, "heartbeat_at": heard, "isolated": isolated}
+            connection.execute(insert(nodes).values(**values, **about))
+        one = store.get_appliance(connection, "acme")
+        connection.execute(insert(owners).values(appliance_id=one.id, node="n3", epoch=1))
+    database.close()
+    shown = relayctl.does("status")
+    assert "node n2 1: dead for 1m, others have what it owned; start it again, or 'relayctl node remove n2'" in shown
+    assert "node n3 may be cut off itself, nothing is called down: 6 of 6 primaries fail together; look at" in shown
+    assert "it may be down: node n3, which probes it, can't say so while it may be cut off" in shown
 
 
 def test_an_empty_relay_says_what_to_do_next(relayctl: Relayctl) -> None:
