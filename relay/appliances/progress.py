@@ -161,8 +161,10 @@ class Handback:
             return ""
         recipients = "1 recipient" if self.recipients == 1 else f"{number(self.recipients)} recipients"
         messages = "1 message" if self.messages == 1 else f"{number(self.messages)} messages"
-        rates = f", {pace(self.mean)}, {pace(self.peak)} at the most" if self.seconds >= 1 else ""
-        return f"{recipients} ({messages}) in {about(self.seconds)}{rates}"
+        rate = f", {pace(self.mean)}" if self.seconds >= 1 else ""
+        # The peak is taken over five seconds: of a drain that took less it says nothing.
+        peak = f", {pace(self.peak)} at the most" if rate and self.peak > self.mean else ""
+        return f"{recipients} ({messages}) in {about(self.seconds)}{rate}{peak}"
 
 
 def add_handbacks(connection: Connection, since: float, found: Mapping[int, Handback]) -> None:

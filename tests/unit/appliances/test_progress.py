@@ -50,8 +50,9 @@ def test_nobody_knows_exactly(seconds: float, words: str) -> None:
 
 
 def test_what_was_handed_back_is_told_in_one_sentence() -> None:
-    """Nothing of nothing, and no rate of an instant."""
+    """Nothing of nothing, no rate of an instant, and no peak below what there was all the time."""
     assert Handback().told() == ""
+    assert Handback(1500, 1500, 3.0, 375.0).told() == "1 500 recipients (1 500 messages) in 3 s, 500 a second"
     assert Handback(1, 1, 0.1, 1.0).told() == "1 recipient (1 message) in 1 s"
     assert Handback(18_000, 20_000, 34.0, 1203.0).told() == (
         "20 000 recipients (18 000 messages) in 34 s, 588 a second, 1 203 a second at the most"
