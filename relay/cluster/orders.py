@@ -33,14 +33,16 @@ def resume(connection: Connection, name: str) -> bool:
 
 def counter(connection: Connection, name: str) -> int | None:
     """By which its life is judged; None where it was stopped cleanly. Raises NotFound."""
-    _known(connection, name)
-    row = connection.execute(select(nodes.c.counter, nodes.c.stopped_at).where(nodes.c.name == name)).one()
+    row = connection.execute(select(nodes.c.counter, nodes.c.stopped_at).where(nodes.c.name == name)).first()
+    if row is None:
+        raise _unknown(connection, name)
     return row.counter if row.stopped_at is None else None
 
 
 def remove(connection: Connection, name: str, seen: int | None) -> None:
     """Forget a node that was stopped (``seen``: None), or whose counter has stood at ``seen`` for so long that it is
     dead. What it owned is free. Raises NotFound; Refused where it lives after all."""
+    _known(connection, name)
     if counter(connection, name) != seen:
         raise Refused(f"node {name} is alive: 'relayctl node drain {name}', stop it, then remove it")
     connection.execute(delete(nodes).where(nodes.c.name == name))
@@ -55,5 +57,9 @@ def remove(connection: Connection, name: str, seen: int | None) -> None:
 def _known(connection: Connection, name: str) -> None:
     """Locks the row: its node raises its counter before this transaction or after it, not in between."""
     if connection.execute(select(nodes.c.name).where(nodes.c.name == name).with_for_update()).first() is None:
-        known = connection.execute(select(nodes.c.name).order_by(nodes.c.name)).scalars().all()
-        raise NotFound(f"no node is named {name}; there are {', '.join(known) or 'none'}")
+        raise _unknown(connection, name)
+
+
+def _unknown(connection: Connection, name: str) -> NotFound:
+    known = connection.execute(select(nodes.c.name).order_by(nodes.c.name)).scalars().all()
+    return NotFound(f"no node is named {name}; there are {', '.join(known) or 'none'}")

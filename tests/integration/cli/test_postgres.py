@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.cluster import lease
 from relay.db import Database, revisions
 from tests.integration.cli.console import SETTINGS, Relayctl
 from tests.support.postgres import PostgresCluster, server
@@ -29,6 +30,21 @@ def test_init_makes_the_tables_and_a_second_one_changes_nothing(postgres: Postgr
     assert [row["quota_bytes"] for row in relayctl.json("domain", "list")] == [100_000_000_000]
     with Database(url).read():
         pass
+    postgres.drop_all()
+
+
+def test_a_node_that_was_stopped_is_removed(postgres: PostgresCluster, tmp_path: Path) -> None:
+    """As on a file; one that never was is named."""
+    url = postgres.fresh()
+    relayctl, db = relayctl_on(tmp_path, url), Database(url)
+    about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "isolated": ""}
+    with db.write() as connection:
+        lease.register(connection, "mx2a", "i", 1.0, **about)
+        lease.release(connection, "mx2a", "i", 2.0)
+    db.close()
+    assert relayctl.refuses("node", "remove", "mx2b") == "no node is named mx2b; there are mx2a"
+    relayctl.does("node", "remove", "mx2a")
+    assert relayctl.json("node", "list") == []
     postgres.drop_all()
 
 
