@@ -23,12 +23,13 @@ from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
 from relay.cluster.lease import POSTMASTER
 from relay.db import Database
-from relay.delivery import drains, poison
+from relay.delivery import poison
 from relay.delivery.breaker import WINDOW
 from relay.delivery.drain import TICK, Drain
 from relay.delivery.flaws import Flaws
 from relay.delivery.greylisting import Appointments
 from relay.delivery.guard import Guard
+from relay.delivery.guards import Guards
 from relay.delivery.journal import Journal
 from relay.delivery.means import Means
 from relay.delivery.memory import Memory
@@ -87,7 +88,7 @@ class Delivery:
         self._reporting = Reporting(self._means, directory, endpoints, pulse, settling=settling)
         postmaster = Postmaster(settings.node.postmaster, directory, self._endpoints, pulse)
         self._destinations: dict[int, Destination] = {POSTMASTER: postmaster}
-        self._guards: dict[int, Guard] = {}
+        self._guards = Guards(self._means, lambda appliance_id: self._destination(appliance_id).name)
         self._reached: dict[int, Reach] = {}
         self._listeners: dict[int, asyncio.Task[None]] = {}
         self._drains: dict[int, Drain] = {}
@@ -210,7 +211,7 @@ class Delivery:
             self._tasks[appliance_id] = asyncio.create_task(self._work(appliance_id, drain))
 
     def _make(self, appliance_id: int) -> Drain:
-        guard = None if appliance_id == POSTMASTER else self._guard(appliance_id)
+        guard = None if appliance_id == POSTMASTER else self._guards.of(appliance_id)
         return Drain(
             self._destination(appliance_id), guard, self._means, returned_at=self._returned_at(appliance_id, guard)
         )
@@ -247,13 +248,6 @@ class Delivery:
             self._destinations[appliance_id] = destination
         return destination
 
-    def _guard(self, appliance_id: int) -> Guard:
-        guard = self._guards.get(appliance_id)
-        if guard is None:
-            means, name = self._means, self._destination(appliance_id).name
-            guard = self._guards[appliance_id] = Guard(appliance_id, name, means.db, means.queue, means.clock)
-        return guard
-
     # What comes with time
 
     async def _keep_time(self) -> None:
@@ -267,7 +261,8 @@ class Delivery:
                     del self._due[appliance_id]
                     self._begin(appliance_id)
                 await self._look_for_untold()
-                await self._look_after_returns(now)
+                for appliance_id in await self._guards.look_after_returns(now, self._drains):
+                    self._begin(appliance_id)
             except Exception as error:  # the database is busy: the next tick tries again
                 events.fault("delivery", error)
 
@@ -292,22 +287,6 @@ class Delivery:
         for appliance_id in self._reached.keys() - self._drains.keys():
             counted = self._means.queue.depth(appliance_id).queued
             if counted and (await self._means.queue.waiting(appliance_id)).undeferred_since is not None:
-                self._begin(appliance_id)
-
-    async def _look_after_returns(self, now: float) -> None:
-        """Close the windows that have passed; see to it that somebody asks where the breaker has tripped.
-
-        What another node works for now it will have changed before we do again: nothing of it is remembered.
-        """
-        for appliance_id in [each for each in self._guards if not self._means.owns(each)]:
-            if appliance_id not in self._drains:
-                del self._guards[appliance_id]
-        for appliance_id, state in (await self._means.db.run(drains.all_drains)).items():
-            if not self._means.owns(appliance_id):
-                continue
-            if state.trip is None and now >= state.window_until:
-                await self._guard(appliance_id).close_window(now)
-            elif state.trip is not None and appliance_id not in self._drains:
                 self._begin(appliance_id)
 
     async def _remember_breakdowns(self) -> None:
