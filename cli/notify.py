@@ -79,6 +79,9 @@ def test(operator: Operator, who: str | None) -> None:
     """
     book = Book.of(operator.settings)
     wanted = _wanted(book, who)
+    if not wanted:
+        by_mail = "; 'relayctl notify test ADDRESS' tries the mail server for contacts" if book.mail else ""
+        raise Refused(f"nobody would be told of a P1: set [notify] urls, or rules, in relay.toml{by_mail}")
     with operator.db.read() as connection:
         cluster = cluster_name(connection)
     results = operator.run(_try_all(operator, book, wanted, cluster))
@@ -86,7 +89,7 @@ def test(operator: Operator, who: str | None) -> None:
         operator.out.table(
             ("NAME", Column("TO", spare=1), word("RESULT"), prose("WHY")),
             ((row["name"], row["to"], "sent" if row["sent"] else "failed", row["error"]) for row in results),
-            empty="nobody to try it with: [notify] in relay.toml names nobody",
+            empty="",
         )
     failed = sum(not row["sent"] for row in results)
     if failed:

@@ -49,6 +49,15 @@ def checks(relayctl: Relayctl) -> list[dict[str, Any]]:
     return [one for one in json.loads(relayctl("doctor", "--json").out) if one["check"] == "people"]
 
 
+def test_where_nobody_is_told_the_test_fails(relayctl: Relayctl) -> None:
+    """Before the night in which it counts; a mail server for contacts alone wakes nobody."""
+    assert relayctl.refuses("notify", "test").startswith("nobody would be told of a P1: set [notify] urls, or rules")
+    configure(relayctl, '[notify]\nmail = "mailto://127.0.0.1:25?from=relay@desk.example&to=relay@desk.example"\n')
+    assert relayctl.refuses("notify", "test").endswith(
+        "'relayctl notify test ADDRESS' tries the mail server for contacts"
+    )
+
+
 def test_a_test_message_is_sent_to_all_or_to_one(relayctl: Relayctl, target: Any) -> None:
     """And says of each whether it was taken; exit 1 where one wasn't, with the reason and without the secret."""
     url = f"json://dana:hunter2@127.0.0.1:{target.server_port}"
