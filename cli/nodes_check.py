@@ -48,11 +48,13 @@ def _one(row: NodeRow, now: float) -> Iterator[Finding]:
             f"start it again, or 'relayctl node remove {row.name}'",
         )
     elif state in (NodeState.DRAINING, NodeState.DRAINED) and row.drain_at and now - row.drain_at > LONG:
+        drained = state is NodeState.DRAINED
+        meaning = "it takes no mail" if drained else f"it still owns {plural(row.appliances, 'appliance')}"
         yield Finding(
             row.name,
             "node",
             "warning",
-            f"{state} since {clock_time(row.drain_at)}: it takes no mail",
+            f"{state} since {clock_time(row.drain_at)}: {meaning}",
             f"'relayctl node resume {row.name}', or stop it and 'relayctl node remove {row.name}'",
         )
     if row.runs(now) and abs(row.drift) > DRIFT_LIMIT:
