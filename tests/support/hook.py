@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from tests.support.listener import Listener
 
 Fault = Literal["hang", "garbage", "cut", "lost"]
 HANG: Final = "hang"
@@ -38,45 +40,19 @@ class Post:
         return self.text.partition("\n")[0]
 
 
-class Hook:
+class Hook(Listener):
     """See above. ``tries``: every request that came, whatever became of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.posts: list[Post] = []
         self.tries: list[Post] = []
         self.answers: int | Fault = 200
-        self.port = 0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def url(self, scheme: str = "json", path: str = "/oncall") -> str:
         return f"{scheme}://127.0.0.1:{self.port}{path}"
 
-    async def start(self) -> None:
-        """The first time on a free port, then on the same again."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Refuse connections, and cut the open ones."""
-        if self._server is not None:
-            self._server.close()
-        for task in (tasks := list(self._tasks)):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._request(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = head.split("\r\n")
         length = next(int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length"))
@@ -90,8 +66,7 @@ class Hook:
             await asyncio.Event().wait()
         if isinstance(self.answers, int):
             writer.write(f"HTTP/1.1 {self.answers} So\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".encode())
-        with suppress(OSError):
-            await writer.drain()
+        await writer.drain()
 
 
 @asynccontextmanager

@@ -13,13 +13,15 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import h11
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.support.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,11 @@ class Fault(Enum):
 HANG, DRIP, GARBAGE, LOST, CUT = Fault
 
 
-class Receiver:
+class Receiver(Listener):
     """Made by :func:`receiver`. ``tries``: the webhook-id of every request, repetitions too."""
 
     def __init__(self, *secrets: str) -> None:
+        super().__init__()
         self.secrets = list(secrets)
         self.script: list[Answer | Fault] = []
         self.otherwise: Answer | Fault = Answer(204)
@@ -55,12 +58,7 @@ class Receiver:
         self.told: list[dict[str, Any]] = []
         self.tries: list[str] = []
         self.bodies: dict[str, set[bytes]] = {}
-        self.connections = 0
         self._known: set[str] = set()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._tls: ssl.SSLContext | None = None
-        self.port = 0
 
     @property
     def url(self) -> str:
@@ -70,32 +68,9 @@ class Receiver:
     def kinds(self) -> list[str]:
         return [one["type"].removeprefix("ticket.") for one in self.told]
 
-    async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        """The first time on a port of its own, then on the same again."""
-        self._tls = tls or self._tls
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Nobody listens any more, and who is connected is cut off."""
-        if self._server is not None:
-            self._server.close()
-        for task in (tasks := list(self._tasks)):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            with suppress(OSError, asyncio.CancelledError):
-                while await self._request(reader, writer):
-                    pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await self._request(reader, writer):
+            pass
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         wire = h11.Connection(h11.SERVER)
