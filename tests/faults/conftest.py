@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults.engines import Engine, on
+from tests.support.postgres import PostgresCluster
 
 HERE = Path(__file__).parent
 LONGEST = 300
@@ -17,3 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(LONGEST))
+
+
+@pytest.fixture
+def postgresql(postgres: PostgresCluster) -> Iterator[Engine]:
+    """A database of its own on the server of all tests."""
+    yield on(postgres)
+    postgres.drop_all()

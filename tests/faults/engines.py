@@ -11,6 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.postgres import PostgresCluster, server
+
+DISK = Path("/var/tmp")
+"""A disk on any system, where /tmp may be memory, on which nothing has to be durable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -27,5 +32,23 @@ def _sqlite(folder: Path) -> Iterator[str]:
     yield f"sqlite:///{folder / 'relay.db'}"
 
 
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[str]:
+    # Not in a folder that is ours alone: the server is somebody else.
+    with server(parent=DISK) as cluster:
+        yield cluster.fresh()
+
+
+def on(cluster: PostgresCluster) -> Engine:
+    """Databases of a server that runs already."""
+
+    @contextmanager
+    def database(folder: Path) -> Iterator[str]:
+        yield cluster.fresh()
+
+    return Engine("postgresql", "PostgreSQL", database)
+
+
 SQLITE = Engine("sqlite", "SQLite", _sqlite)
-ENGINES = {engine.name: engine for engine in (SQLITE,)}
+POSTGRESQL = Engine("postgresql", "PostgreSQL", _postgresql)
+ENGINES = {engine.name: engine for engine in (SQLITE, POSTGRESQL)}

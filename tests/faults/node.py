@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.netns import HERE, Host
 from tests.support.processes import free_port, tail
 from tests.support.relayctl import RELAYCTL, Relay
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 class Node:
     """Its files are in ``folder``, its mail in ``database``, a URL. ``program``: what is run instead of relayctl;
-    ``env``: variables besides those of this process."""
+    ``env``: variables besides those of this process; ``host``: where it runs."""
 
     def __init__(
         self,
@@ -37,20 +38,28 @@ class Node:
         settings: Mapping[str, Mapping[str, Any]] = {},
         program: Sequence[str | Path] = (RELAYCTL,),
         env: Mapping[str, str] = {},
+        host: Host = HERE,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.address = ("127.0.0.1", free_port())
+        self.address = (host.address, free_port())
         usual: dict[str, dict[str, Any]] = {
-            "node": {"name": name, "hostname": HOSTNAME, "mx_names": [HOSTNAME], "database": database},
-            "smtp": {"listen": [f"127.0.0.1:{self.address[1]}"]},
+            "node": {
+                "name": name,
+                "hostname": HOSTNAME,
+                "mx_names": [HOSTNAME],
+                "database": database,
+                "folder": str(folder / "own"),
+            },
+            "smtp": {"listen": [f"{self.address[0]}:{self.address[1]}"]},
+            "limits": {"database_capacity": "100GB"},
             "dns": {"resolvers": ["127.0.0.1:9"], "timeout": 2.0},
             "metrics": {"listen": ""},
         }
         tables = {table: {**usual.get(table, {}), **settings.get(table, {})} for table in {*usual, *settings}}
-        self.relay = Relay(folder, tables)
+        self.relay = Relay(folder, tables, host=host)
         self._log = folder / "serve.log"
-        self._argv = [*program, "-c", self.relay.config, "serve"]
+        self._argv = host.argv(*program, "-c", self.relay.config, "serve")
         self._env = {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -47,3 +47,9 @@ async def test_a_killed_node_has_lost_nothing(tmp_path: Path) -> None:
     result = await killed(SQLITE, 3, tmp_path)
     assert not result.broken
     assert len(result.recoveries) == 3
+
+
+async def test_nor_has_one_on_a_server(postgresql: Engine, tmp_path: Path) -> None:
+    """The same where the mail is on PostgreSQL: what was under way there ends with the node."""
+    result = await killed(postgresql, 2, tmp_path)
+    assert not result.broken

@@ -4,9 +4,11 @@
     postgres.empty()                       … without any tables
     postgres.restart("immediate")          as if the machine had lost power, and come back
     postgres.stop(); postgres.start()
+    postgres.kill()                        every process of it, without a word
     with postgres.frozen(): ...            it answers nothing, and closes nothing
 
-One server for all tests of a process (the fixture ``postgres``), which they may not stop; ``server`` makes another.
+One server for all tests of a process (the fixture ``postgres``), which they may not stop; ``server`` makes another,
+and tests.support.replication two of which one follows the other.
 Its databases sort text as English does and not by code point, as most servers do: who relies on an order says which.
 """
 
@@ -27,6 +29,7 @@ import psycopg
 import pytest
 
 from relay.db import upgrade
+from tests.support.netns import HERE, Host
 from tests.support.processes import cannot, free_port, running, tail
 from tests.support.waiting import wait_until
 
@@ -38,15 +41,17 @@ ACCESS = """
 local   all  all                     trust
 host    all  locked   127.0.0.1/32   scram-sha-256
 host    all  all      127.0.0.1/32   trust
+host    all  all      192.0.2.0/24   trust
 host    replication all 127.0.0.1/32 trust
 """
 
 
 class PostgresCluster:
-    """Made by :func:`server`. ``settings``: of postgresql.conf."""
+    """Made by :func:`server`. ``settings``: of postgresql.conf; ``host``: where it runs."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], host: Host = HERE) -> None:
         self.folder = folder
+        self.host = host
         self.data = folder / "data"
         self.port = free_port()
         self.log = folder / "postgres.log"
@@ -56,14 +61,14 @@ class PostgresCluster:
         self._process = ExitStack()
         self._settings = {
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": host.address,
             "unix_socket_directories": str(folder),
             "max_connections": "200",
             **settings,
         }
 
     def url(self, database: str, user: str = USER) -> str:
-        return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg://{user}@{self.host.address}:{self.port}/{database}"
 
     def fresh(self) -> str:
         """The URL of a new database with this program's tables."""
@@ -101,7 +106,7 @@ class PostgresCluster:
     def start(self) -> None:
         argv = [self._programs / "postgres", "-D", self.data]
         argv += [f"--{name}={value}" for name, value in self._settings.items()]
-        process = self._process.enter_context(running([*as_somebody(), *argv], self.log))
+        process = self._process.enter_context(running(self.host.argv(*as_somebody(), *argv), self.log))
         wait_until(lambda: self._answers() or process.poll() is not None, timeout=60)
         assert process.poll() is None, f"postgres ended:\n{tail(self.log)}"
 
@@ -111,6 +116,14 @@ class PostgresCluster:
             self.run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w")
         self._process.close()
 
+    def kill(self) -> None:
+        """kill -9 of every process."""
+        processes = self._processes()
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+        self._process.close()
+        (self.data / "postmaster.pid").unlink()
+
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()
@@ -118,9 +131,7 @@ class PostgresCluster:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Every process of the server stands still."""
-        main = int((self.data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        processes = [main, *map(int, children)]
+        processes = self._processes()
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
@@ -134,6 +145,12 @@ class PostgresCluster:
         argv = [*as_somebody(), self._programs / program, *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+    def _processes(self) -> list[int]:
+        """The first one, and those that it has begun."""
+        main = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *map(int, children)]
 
     def _name(self) -> str:
         self._made.append(f"relay{next(self._numbers)}")
@@ -176,22 +193,30 @@ def _somebody() -> int:
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[PostgresCluster]:
-    """One that runs; gone, with its folder, when the block is left."""
+def server(*, parent: Path | None = None, host: Host = HERE, **settings: str) -> Iterator[PostgresCluster]:
+    """One that runs; gone, with its folder, when the block is left. ``parent``: where that is, if it matters; ``host``:
+    where the server is."""
+    with place(parent) as folder:
+        cluster = PostgresCluster(folder, settings, host)
+        try:
+            cluster.make()
+            yield cluster
+        finally:
+            cluster.stop("immediate")
+
+
+@contextmanager
+def place(parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is the server's."""
     # Not below pytest's folder, which another user may not enter; in memory where there is plenty.
     memory = Path("/dev/shm")
     plenty = memory.is_dir() and shutil.disk_usage(memory).free > PLENTY
-    folder = Path(tempfile.mkdtemp(prefix="relay-postgres-", dir=memory if plenty else None))
-    if os.geteuid() == 0:
-        os.chown(folder, _somebody(), -1)
-    cluster = None
+    folder = Path(tempfile.mkdtemp(prefix="relay-postgres-", dir=parent or (memory if plenty else None)))
     try:
-        cluster = PostgresCluster(folder, settings)
-        cluster.make()
-        yield cluster
+        if os.geteuid() == 0:
+            os.chown(folder, _somebody(), -1)
+        yield folder
     finally:
-        if cluster is not None:
-            cluster.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
 
 
