@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.faults.engines import ENGINES
+from tests.faults.engines import DISK, ENGINES
 from tests.faults.result import Fault
 from tests.faults.scoreboard import README, merged, row, table
 from tests.faults.test_clock_set import CLOCK_SET
+from tests.faults.test_database_crashed import DATABASE_CRASHED
 from tests.faults.test_desk_dead import DESK_DEAD
 from tests.faults.test_disk_full import DISK_FULL
 from tests.faults.test_dns_dead import DNS_DEAD
@@ -27,12 +28,23 @@ from tests.faults.test_draining import DRAINING
 from tests.faults.test_killed import KILLED
 from tests.faults.test_memory import MEMORY
 from tests.faults.test_power_cut import POWER_CUT
+from tests.faults.test_promoted import PROMOTED
 from tests.faults.test_stopped import STOPPED
 
-FAULTS: tuple[Fault, ...] = (KILLED, DRAINING, POWER_CUT, DISK_FULL, CLOCK_SET, DNS_DEAD, STOPPED, DESK_DEAD, MEMORY)
+FAULTS: tuple[Fault, ...] = (
+    KILLED,
+    DRAINING,
+    POWER_CUT,
+    DISK_FULL,
+    DATABASE_CRASHED,
+    PROMOTED,
+    CLOCK_SET,
+    DNS_DEAD,
+    STOPPED,
+    DESK_DEAD,
+    MEMORY,
+)
 """In the order in which the table has them."""
-PARENT = Path("/var/tmp")
-"""Where mail goes: a disk on any system, where /tmp may be memory, on which nothing has to be durable."""
 
 
 def main() -> int:
@@ -50,7 +62,7 @@ def main() -> int:
         if fault.name not in (given.only or names) or engine.name not in fault.engines:
             continue
         try:
-            with tempfile.TemporaryDirectory(prefix="relay-faults-", dir=PARENT) as folder:
+            with tempfile.TemporaryDirectory(prefix="relay-faults-", dir=DISK) as folder:
                 result = uvloop.run(fault.story(engine, given.runs or fault.runs, Path(folder)))
         except pytest.skip.Exception as missing:
             print(f"{fault.name}: not told: {missing}", flush=True)

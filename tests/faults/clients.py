@@ -51,6 +51,8 @@ class Crowd:
         self.accepted = 0
         self.in_flight: Counter[int] = Counter()
         """Letters that were sent whole and not answered, and how often."""
+        self.put_off: Counter[int] = Counter()
+        """Letters whose end of data was answered 4xx, and how often: the relay says that it hasn't got them."""
         self.replies: Counter[int] = Counter()
         """Other than what one hopes for, by code: one for each letter that was put off."""
         self.cuts: Counter[str] = Counter()
@@ -152,6 +154,7 @@ class Crowd:
             if not answered:
                 self.in_flight[number] += 1
         if code != 250:
+            self.put_off[number] += 400 <= code < 500
             raise _No(code)
         await self._ledger.write(number)
         self.accepted += 1

@@ -120,13 +120,17 @@ class Site:
         recoveries: Sequence[float] = (),
         *,
         in_flight: int = 0,
+        unsure: bool = False,
         wrong: Sequence[str] = (),
     ) -> Result:
         """``in_flight``: letters that were on their way to the primary when a node was ended, besides those that
-        clients had no answer to."""
+        clients had no answer to. ``unsure``: a 4xx to the end of data may have been said of a letter that is stored,
+        for the database went away in the middle of its commit."""
         await self.come_home()
         accepted, received = self.ledger.read(), self.primary.received
         unanswered = sum((clients.in_flight for clients in crowds), Counter[int]())
+        if unsure:
+            unanswered = sum((clients.put_off for clients in crowds), unanswered)
         found = list(wrong)
         if strangers := received.keys() - accepted - unanswered.keys():
             found.append(f"{len(strangers)} letters came that nobody was answered 250 to")
