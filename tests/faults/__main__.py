@@ -20,6 +20,7 @@ from tests.faults.engines import DISK, ENGINES
 from tests.faults.result import Fault
 from tests.faults.scoreboard import README, merged, row, table
 from tests.faults.test_clock_set import CLOCK_SET
+from tests.faults.test_cut_off import CUT_OFF
 from tests.faults.test_database_crashed import DATABASE_CRASHED
 from tests.faults.test_desk_dead import DESK_DEAD
 from tests.faults.test_disk_full import DISK_FULL
@@ -38,6 +39,7 @@ FAULTS: tuple[Fault, ...] = (
     DISK_FULL,
     DATABASE_CRASHED,
     PROMOTED,
+    CUT_OFF,
     CLOCK_SET,
     DNS_DEAD,
     STOPPED,

@@ -47,6 +47,7 @@ class Node:
             "node": {
                 "name": name,
                 "hostname": HOSTNAME,
+                "postmaster": "keeper@world.example",
                 "mx_names": [HOSTNAME],
                 "database": database,
                 "folder": str(folder / "own"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from tests.faults.letters import Letters, number_of
@@ -20,7 +21,8 @@ class Primary:
     """``pace``: seconds before each reply to an end of data; ``on_letter``: called when one is whole, before its reply.
 
     ``received``: how often by number; ``since``: those that came since somebody emptied it; ``changed``: what came
-    otherwise than it was sent.
+    otherwise than it was sent; ``brought``: the numbers by the client's address, ``begun``: when (monotonic) it said
+    MAIL for the last time.
     """
 
     def __init__(self, letters: Letters, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -30,6 +32,8 @@ class Primary:
         self.received: Counter[int] = Counter()
         self.since: set[int] = set()
         self.changed: list[str] = []
+        self.brought: defaultdict[str, set[int]] = defaultdict(set)
+        self.begun: dict[str, float] = {}
         self.sessions: set[_Session] = set()
         self._server: asyncio.Server | None = None
         # Bound and never listening: nobody else is given the port while we are away.
@@ -67,7 +71,7 @@ class Primary:
         await self.stop()
         self._reserved.close()
 
-    def take(self, to: str, content: bytes) -> None:
+    def take(self, client: str, to: str, content: bytes) -> None:
         """Count a letter that is whole."""
         number = number_of(to)
         if number is None or _below_received(content) != self.letters.content(number):
@@ -75,6 +79,7 @@ class Primary:
         else:
             self.received[number] += 1
             self.since.add(number)
+            self.brought[client].add(number)
         self.on_letter()
 
 
@@ -82,6 +87,7 @@ class _Session(asyncio.Protocol):
     def __init__(self, primary: Primary) -> None:
         self.transport: asyncio.Transport
         self._primary = primary
+        self._client = ""
         self._buffer = bytearray()
         self._to: list[str] = []
         self._content = False
@@ -89,6 +95,7 @@ class _Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self._client = transport.get_extra_info("peername")[0]
         self._primary.sessions.add(self)
         self.transport.write(b"220 mail.gold.example ESMTP\r\n")
 
@@ -109,7 +116,7 @@ class _Session(asyncio.Protocol):
                 del self._buffer[: end + len(_END)]
                 self._content = False
                 for to in self._to:
-                    self._primary.take(to, content)
+                    self._primary.take(self._client, to, content)
                 if self._primary.pace:
                     self._paused = True
                     asyncio.get_running_loop().call_later(self._primary.pace, self._resume)
@@ -137,6 +144,8 @@ class _Session(asyncio.Protocol):
             case "EHLO":
                 return b"250-mail.gold.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 104857600\r\n"
             case "MAIL" | "RSET":
+                if line[0] in "Mm":
+                    self._primary.begun[self._client] = time.monotonic()
                 self._to = []
                 return b"250 2.0.0 Ok\r\n"
             case "RCPT":

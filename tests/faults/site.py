@@ -23,7 +23,7 @@ from typing import Any
 from tests.faults.clients import CONNECTIONS, Crowd, crowd
 from tests.faults.engines import Engine
 from tests.faults.ledger import Ledger
-from tests.faults.letters import DOMAIN, Letters
+from tests.faults.letters import DOMAIN, Letters, number_of
 from tests.faults.node import Node
 from tests.faults.primary import Primary
 from tests.faults.result import Result
@@ -82,18 +82,23 @@ class Site:
             raise AssertionError(f"{DOMAIN} is not {wanted}: {status}\n{self.node.log()}") from None
 
     def clients(
-        self, *, connections: int = CONNECTIONS, rate: float | None = None
+        self, *, connections: int = CONNECTIONS, rate: float | None = None, at: Sequence[Node] = ()
     ) -> AbstractAsyncContextManager[Crowd]:
-        """A crowd at the nodes; none sends a number that another one has sent."""
+        """A crowd at the nodes, or ``at`` some of them; none sends a number that another one has sent."""
         self._sent += 100_000_000
         return crowd(
-            [node.address for node in self.nodes],
+            [node.address for node in at or self.nodes],
             self.ledger,
             self.primary.letters,
             connections=connections,
             rate=rate,
             first=self._sent,
         )
+
+    async def queued(self) -> set[int]:
+        """The numbers of the letters that wait."""
+        rows = await self.ask("queue", "list", "--limit", "100000")
+        return {number for row in rows for one in row["recipients"] if (number := number_of(one)) is not None}
 
     async def recovered(self, back: asyncio.Future[float], since: float) -> float:
         """Wait for what ``clients.next_accepted()`` gave; the seconds from ``since`` to it."""

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from tests.faults.engines import SQLITE, Engine
-from tests.faults.letters import number_of
 from tests.faults.result import Fault, Result
 from tests.faults.site import PATIENCE, Site, site
 
@@ -37,18 +36,13 @@ async def killed_draining(engine: Engine, runs: int, folder: Path) -> Result:
         await _letters(place, 1)
         for _ in range(runs):
             await _die_draining(place, random.randint(*BETWEEN))
-            in_flight += len(place.primary.since & await _queued(place))
+            in_flight += len(place.primary.since & await place.queued())
             place.primary.since.clear()
             begun = time.monotonic()
             node.start()
             await _letters(place, 1)
             resumed.append(time.monotonic() - begun)
         return await place.reckoning(runs, [clients], resumed, in_flight=in_flight)
-
-
-async def _queued(place: Site) -> set[int | None]:
-    rows = await place.ask("queue", "list", "--limit", "100000")
-    return {number_of(one) for row in rows for one in row["recipients"]}
 
 
 async def _letters(place: Site, more: int) -> None:

@@ -27,6 +27,8 @@ PREFIX = "relaytest"
 NAMESPACES = Path("/run/netns")
 FILES = Path("/etc/netns")  # ip-netns(8): what is below NAME/ is seen as /etc/… by programs started in the namespace
 CLONE_NEWNET = 0x40000000  # setns(2)
+NOBODY = "02:00:00:00:00:01"
+"""An address on the wire that nobody has."""
 
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -79,6 +81,29 @@ class Host:
 
 
 HERE = Host("here", "127.0.0.1")
+
+
+@contextmanager
+def unplugged(host: Host) -> Iterator[None]:
+    """Nobody reaches it, and it reaches nobody."""
+    host.link_down()
+    try:
+        yield
+    finally:
+        host.link_up()
+
+
+@contextmanager
+def parted(one: Host, other: Host) -> Iterator[None]:
+    """What these two send to each other goes nowhere, and neither is told; everybody else reaches both."""
+    ways = ((one, other), (other, one))
+    for place, far in ways:
+        place.run("ip", "neigh", "replace", far.address, "lladdr", NOBODY, "dev", "eth0", "nud", "permanent")
+    try:
+        yield
+    finally:
+        for place, far in ways:
+            place.run("ip", "neigh", "del", far.address, "dev", "eth0")
 
 
 @contextmanager
