@@ -1,13 +1,18 @@
-"""The helpdesk is dead throughout an outage: gone, silent for ever, or answering nonsense.
+"""The helpdesk is dead throughout an outage: gone, silent for ever, or answering nonsense; and so is whoever is told.
 
 Mail is taken and handed back as ever, the ticket goes its whole way here, P1, P3 with the proof, resolved; and when the
 helpdesk is back it learns of all of it, each message once and in order, and ends in the state in which the ticket is.
+Nobody is at the one address that people on call are told by; the other one, and the mail server by which the customer
+is written to, take connections and say nothing. They stay so.
 """
 
 from __future__ import annotations
 
 import itertools
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -16,6 +21,7 @@ from typing import Any
 from tests.faults.engines import SQLITE, Engine
 from tests.faults.result import Fault, Result
 from tests.faults.site import Site, site
+from tests.support.processes import free_port
 from tests.support.receiver import GARBAGE, HANG, Answer, Receiver, receiver
 from tests.support.waiting import eventually
 
@@ -23,17 +29,24 @@ SECRET = "whsec_" + "c2VjcmV0" * 5
 RATE = 200.0
 WAYS = {"gone": None, "silent": HANG, "500": Answer(500), "garbage": GARBAGE}
 """How it is dead; None: nobody listens."""
+CONTACT = "ops@elsewhere.example"
+OPTIONS = ("--business-hours", "none", "--skip-proof", "dns", "--contact", CONTACT)
+PEOPLE = {"everyone", "everyone#2", f"contact {CONTACT}"}
 PATIENCE = 120.0
 
 
 async def desk_dead(engine: Engine, runs: int, folder: Path) -> Result:
     """Dead in each way by turns."""
     ways = itertools.islice(itertools.cycle(WAYS), runs)
-    return reduce(add, [await _outage(engine, folder / str(run), way) for run, way in enumerate(ways)])
+    with _silence() as silent:
+        return reduce(add, [await _outage(engine, folder / str(run), way, silent) for run, way in enumerate(ways)])
 
 
-async def _outage(engine: Engine, folder: Path, way: str) -> Result:
-    async with receiver(SECRET) as desk, site(folder, engine, settings=_settings(desk)) as place:
+async def _outage(engine: Engine, folder: Path, way: str, silent: str) -> Result:
+    async with (
+        receiver(SECRET) as desk,
+        site(folder, engine, settings=_settings(desk, silent), options=OPTIONS) as place,
+    ):
         await _break(desk, way)
         await place.primary.start()
         place.node.start()
@@ -51,12 +64,24 @@ async def _outage(engine: Engine, folder: Path, way: str) -> Result:
         back = time.monotonic()
         await eventually(lambda: _all_told(place), timeout=PATIENCE, every=0.1)
         told = time.monotonic() - back
-        wrong += [f"{way}: {what}" for what in _differences(desk, await _ticket(place))]
+        ticket = await _ticket(place)
+        wrong += [f"{way}: {what}" for what in (*_differences(desk, ticket), *_heard(ticket))]
         return await place.reckoning(1, [clients], [told], wrong=wrong)
 
 
-def _settings(desk: Receiver) -> dict[str, dict[str, Any]]:
+@contextmanager
+def _silence() -> Iterator[str]:
+    """An address that takes connections, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _settings(desk: Receiver, silent: str) -> dict[str, dict[str, Any]]:
     return {
+        "notify": {
+            "urls": [f"json://127.0.0.1:{free_port()}", f"json://{silent}"],
+            "mail": f"mailto://{silent}?from=relay@desk.example",
+        },
         "helpdesk": {"kind": "webhook", "url": desk.url, "secret": SECRET, "allow_private": True},
         "continuity": {"ticket_after": 1.0, "settle": 1.0},
     }
@@ -108,7 +133,16 @@ def _differences(desk: Receiver, ticket: dict[str, Any]) -> list[str]:
     return found + [f"its {key} is {last.get(key)}" for key in ("priority", "status") if last.get(key) != ticket[key]]
 
 
-DESK_DEAD = Fault("desk", "helpdesk dead throughout an outage", 4, desk_dead, recovery="told of everything")
+def _heard(ticket: dict[str, Any]) -> list[str]:
+    """What is wrong with whom it was tried to tell: whoever is on call and the contact, and nobody was reached."""
+    wanted = {row["to"] for row in ticket["told"]}
+    reached = {row["to"] for row in ticket["told"] if row["outcome"] == "sent"}
+    return [f"told {reached} of {wanted}"] if reached or wanted != PEOPLE else []
+
+
+DESK_DEAD = Fault(
+    "desk", "helpdesk and notification targets dead throughout", 4, desk_dead, recovery="helpdesk told of everything"
+)
 
 
 async def test_a_dead_helpdesk_holds_up_nothing(tmp_path: Path) -> None:
