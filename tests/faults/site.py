@@ -124,19 +124,22 @@ class Site:
         crowds: Sequence[Crowd],
         recoveries: Sequence[float] = (),
         *,
-        in_flight: int = 0,
+        in_flight: Mapping[int, int] = {},
         unsure: bool = False,
         wrong: Sequence[str] = (),
     ) -> Result:
-        """``in_flight``: letters that were on their way to the primary when a node was ended, besides those that
-        clients had no answer to. ``unsure``: a 4xx to the end of data may have been said of a letter that is stored,
-        for the database went away in the middle of its commit."""
+        """``in_flight``: letters that were on their way to the primary when a node was ended, and how often, besides
+        those that clients had no answer to. ``unsure``: a 4xx to the end of data may have been said of a letter that
+        is stored, for the database went away in the middle of its commit."""
         await self.come_home()
         accepted, received = self.ledger.read(), self.primary.received
         unanswered = sum((clients.in_flight for clients in crowds), Counter[int]())
         if unsure:
             unanswered = sum((clients.put_off for clients in crowds), unanswered)
         found = list(wrong)
+        doubtful = unanswered + Counter(in_flight)
+        if others := [number for number, times in received.items() if times > 1 + doubtful[number]]:
+            found.append(f"{len(others)} letters came more often than they were in flight")
         if strangers := received.keys() - accepted - unanswered.keys():
             found.append(f"{len(strangers)} letters came that nobody was answered 250 to")
         if self.primary.changed:
@@ -149,7 +152,7 @@ class Site:
             len(accepted),
             len(accepted - received.keys()),
             self.primary.doubled,
-            unanswered.total() + in_flight,
+            doubtful.total(),
             dict(strange),
             tuple(recoveries),
             tuple(found),

@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -64,14 +65,14 @@ async def _cut_off(place: Site, hosts: dict[str, Host], runs: int) -> Result:
         node.start()
         await node.ready()
     await place.until(health="up")
-    taken, wrong, in_flight, crowds = list[float](), list[str](), 0, list[Crowd]()
+    taken, wrong, in_flight, crowds = list[float](), list[str](), Counter[int](), list[Crowd]()
     async with place.clients(rate=RATE) as clients:
         for loss in itertools.islice(itertools.cycle(LOSSES), runs):
             await clients.until_accepted(random.randint(20, 100))
             cut = _Cut(place, hosts, loss)
             taken.append(await cut.suffer())
             crowds.append(await cut.come_back())
-            in_flight += len(cut.in_flight)
+            in_flight.update(cut.in_flight)
             wrong += [f"{loss}: {what}" for what in cut.wrong]
     crowds.append(clients)
     return await place.reckoning(runs, crowds, taken, in_flight=in_flight, unsure=True, wrong=wrong)

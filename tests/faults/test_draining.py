@@ -10,6 +10,7 @@ import asyncio
 import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.faults.engines import SQLITE, Engine
@@ -24,7 +25,7 @@ PACE = 0.005
 
 async def killed_draining(engine: Engine, runs: int, folder: Path) -> Result:
     """Queue enough for all deaths while the primary is down, then cut drain after drain off."""
-    resumed, in_flight = [], 0
+    resumed, in_flight = [], Counter[int]()
     async with site(folder, engine) as place:
         node = place.node
         node.start()
@@ -36,7 +37,7 @@ async def killed_draining(engine: Engine, runs: int, folder: Path) -> Result:
         await _letters(place, 1)
         for _ in range(runs):
             await _die_draining(place, random.randint(*BETWEEN))
-            in_flight += len(place.primary.since & await place.queued())
+            in_flight.update(place.primary.since & await place.queued())
             place.primary.since.clear()
             begun = time.monotonic()
             node.start()
