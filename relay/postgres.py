@@ -2,10 +2,9 @@
 
 Promises: a connection that ``open`` returns is to a server that keeps what it has committed (fsync, full_page_writes
 and synchronous_commit are read back), speaks UTF-8 and takes writes; a server that has gone is noticed within seconds
-(keep-alive), and so is a node by its server; nothing that matters is kept in a session, so that PgBouncer may share
-sessions between transactions.
-A pooler is noticed by the number of the server's process, which it doesn't hand through; then no statement is
-prepared, and nothing is listened to.
+(keep-alive), and so are one that hangs (relay.silence), and a node by its server; nothing that matters is kept in a
+session, so that PgBouncer may share sessions between transactions. A pooler is noticed by the number of the server's
+process, which it doesn't hand through; then no statement is prepared, and nothing is listened to.
 
 Transactions that write take turns in the whole cluster, by an advisory lock of the transaction: just as on SQLite,
 what a transaction has read stays true until it commits, and decisions need no reasoning about races. They are short
@@ -16,6 +15,7 @@ Whoever holds the lock and falls silent is ended by the server after ``SILENCE``
 from __future__ import annotations
 
 import re
+import time
 from typing import Any, Literal
 
 import psycopg
@@ -30,6 +30,7 @@ from relay.errors import (
     DatabaseFull,
     DatabaseMissing,
 )
+from relay.silence import Watch, Watched, let_go
 
 BUSY_TIMEOUT = 10.0
 """Seconds a statement waits for a lock before it fails."""
@@ -37,6 +38,8 @@ SILENCE = 5.0
 """Seconds after which the server ends a transaction whose client says nothing: it has died, or is cut off."""
 CONNECT_TIMEOUT = 5
 """Seconds, for each host."""
+NOT_AGAIN = 2.0
+"""Seconds for which nobody tries to connect after an attempt that has taken as long: each would take its time again."""
 KEEP_ALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 UNHEARD = 10_000
 """Milliseconds for which what was sent may stay unacknowledged, by us or by the server."""
@@ -96,6 +99,8 @@ class PostgresServer:
         self._parts = _parts(self._conninfo)
         self.name = _name(self._parts)
         """For people: never the password."""
+        self._missed: dict[str, tuple[str, float]] = {}  # attempts that took long, and until when they count
+        self._watch = Watch(lambda conninfo: psycopg.connect("", autocommit=True, **_how(conninfo)), CONNECT_TIMEOUT)
 
     def look(self) -> None:
         """There is nothing to look at before connecting."""
@@ -105,16 +110,25 @@ class PostgresServer:
 
     def open(self, *, direct: bool = False) -> psycopg.Connection[Any]:
         """A connection in autocommit. ``direct``: past a pooler, if a way past it is known. Raises DatabaseError."""
+        conninfo = self._direct if direct and self._direct else self._conninfo
+        why, until = self._missed.get(conninfo, ("", 0.0))
+        began = time.monotonic()
+        if began < until:
+            raise DatabaseAway(why)
         try:
-            raw = self._connect(self._direct if direct and self._direct else self._conninfo)
+            raw = self._connect(conninfo)
             raw.adapters.register_dumper(str, _Text)
             try:
                 self._check(raw)
             except BaseException:
                 raw.close()
                 raise
-        except psycopg.Error as error:
-            raise self.words(error) from error
+        except psycopg.Error as cause:
+            let_go(cause)
+            error, now = self.words(cause), time.monotonic()
+            if isinstance(error, DatabaseAway) and now - began > NOT_AGAIN:
+                self._missed[conninfo] = str(error), now + NOT_AGAIN
+            raise error from cause
         return raw
 
     def listener(self) -> psycopg.Connection[Any] | None:
@@ -126,19 +140,9 @@ class PostgresServer:
         return None
 
     def _connect(self, conninfo: str) -> psycopg.Connection[Any]:
-        raw: psycopg.Connection[Any] = psycopg.connect(
-            "",
-            autocommit=True,  # we say BEGIN ourselves
-            **{
-                "client_encoding": "UTF8",
-                "fallback_application_name": "failover-relay",
-                "connect_timeout": CONNECT_TIMEOUT,
-                "target_session_attrs": "read-write",  # of several hosts the one that isn't a standby
-                "tcp_user_timeout": UNHEARD,
-                **KEEP_ALIVE,
-                **_parts(conninfo),  # what the operator says goes first
-            },
-        )
+        raw = Watched.connect("", autocommit=True, **_how(conninfo))  # we say BEGIN ourselves
+        raw.conninfo = conninfo
+        self._watch.add(raw)
         return raw
 
     def _check(self, raw: psycopg.Connection[Any]) -> None:
@@ -214,6 +218,18 @@ def pooled(raw: psycopg.Connection[Any]) -> bool:
 def _for_libpq(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}://{rest}"
+
+
+def _how(conninfo: str) -> dict[str, Any]:
+    return {
+        "client_encoding": "UTF8",
+        "fallback_application_name": "failover-relay",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "target_session_attrs": "read-write",  # of several hosts the one that isn't a standby
+        "tcp_user_timeout": UNHEARD,
+        **KEEP_ALIVE,
+        **_parts(conninfo),  # what the operator says goes first
+    }
 
 
 def _parts(conninfo: str) -> dict[str, Any]:

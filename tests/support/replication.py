@@ -45,6 +45,10 @@ class Pair:
     def fail_over(self) -> None:
         """Kill the one that is followed; the other takes writes when this returns."""
         self.leader.kill()
+        self.promote()
+
+    def promote(self) -> None:
+        """The other takes writes when this returns, whatever the one that is followed does."""
         self.follower.run("pg_ctl", "promote", "-D", self.follower.data, "-w")
         self.leader, self.follower = self.follower, self.leader
 

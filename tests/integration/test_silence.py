@@ -1,0 +1,83 @@
+"""A server that hangs: its kernel acknowledges all that is sent, and nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from relay import silence
+from relay.db import Database
+from relay.errors import DatabaseAway
+from tests.support.node import SHORT, running
+from tests.support.postgres import PostgresCluster, server
+from tests.support.replication import pair
+from tests.support.waiting import eventually
+
+QUICK = "?connect_timeout=2"
+"""The least that libpq knows."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second is long."""
+    monkeypatch.setattr(silence, "PATIENCE", 0.5)
+    monkeypatch.setattr(silence, "LOOK", 0.1)
+
+
+def _ask(db: Database, statement: str = "SELECT 1") -> object:
+    with db.read() as connection:
+        return connection.execute(text(statement)).scalar()
+
+
+async def test_what_takes_long_on_a_server_that_lives_may_do_so(postgres: PostgresCluster) -> None:
+    """A statement that is still being carried out is left alone."""
+    db = Database(postgres.fresh() + QUICK)
+    assert await asyncio.to_thread(_ask, db, "SELECT 7 FROM pg_sleep(2)") == 7
+    db.close()
+
+
+async def test_a_server_that_hangs_is_away(tmp_path: Path) -> None:
+    """Whoever waits for it learns so in seconds; afterwards the same Database is of use again."""
+    with server() as cluster:
+        db = Database(cluster.fresh() + QUICK)
+        assert _ask(db) == 1
+        with cluster.frozen(), pytest.raises(DatabaseAway, match="can't be reached"):
+            await asyncio.wait_for(asyncio.to_thread(_ask, db), 10)
+        assert await eventually(lambda: _answers(db))
+        db.close()
+
+
+async def test_a_node_stops_though_its_server_hangs(tmp_path: Path) -> None:
+    """Nothing that waits for an answer keeps it."""
+    with server() as cluster:
+        settings = {"node": {**SHORT["node"], "database": cluster.fresh() + QUICK, "folder": str(tmp_path / "own")}}
+        async with running(tmp_path, settings=settings):
+            began = time.monotonic()
+            frozen = cluster.frozen()
+            frozen.__enter__()
+        frozen.__exit__(None, None, None)
+        assert time.monotonic() - began < 30
+
+
+async def test_the_one_that_was_promoted_is_gone_to_though_the_other_hangs() -> None:
+    """Whoever waits for the old server to begin a transaction has it at the new one."""
+    with pair() as two:
+        db = Database(two.fresh() + QUICK)
+        assert _ask(db) == 1
+        with two.leader.frozen():
+            waiting = asyncio.create_task(asyncio.to_thread(_ask, db))
+            await asyncio.to_thread(two.promote)
+            assert await asyncio.wait_for(waiting, 10) == 1
+            assert await asyncio.to_thread(_ask, db, "SELECT inet_server_port()") == two.leader.port
+        db.close()
+
+
+def _answers(db: Database) -> bool:
+    try:
+        return _ask(db) == 1
+    except DatabaseAway:
+        return False
