@@ -21,8 +21,8 @@ class Primary:
     """``pace``: seconds before each reply to an end of data; ``on_letter``: called when one is whole, before its reply.
 
     ``received``: how often by number; ``since``: those that came since somebody emptied it; ``changed``: what came
-    otherwise than it was sent; ``brought``: the numbers by the client's address, ``begun``: when (monotonic) it said
-    MAIL for the last time.
+    otherwise than it was sent; ``brought``: the numbers, and when (monotonic) the connection was opened, by the
+    client's address; ``begun``: when that client said MAIL for the last time.
     """
 
     def __init__(self, letters: Letters, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -32,7 +32,7 @@ class Primary:
         self.received: Counter[int] = Counter()
         self.since: set[int] = set()
         self.changed: list[str] = []
-        self.brought: defaultdict[str, set[int]] = defaultdict(set)
+        self.brought: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         self.begun: dict[str, float] = {}
         self.sessions: set[_Session] = set()
         self._server: asyncio.Server | None = None
@@ -71,7 +71,7 @@ class Primary:
         await self.stop()
         self._reserved.close()
 
-    def take(self, client: str, to: str, content: bytes) -> None:
+    def take(self, client: str, opened: float, to: str, content: bytes) -> None:
         """Count a letter that is whole."""
         number = number_of(to)
         if number is None or _below_received(content) != self.letters.content(number):
@@ -79,7 +79,7 @@ class Primary:
         else:
             self.received[number] += 1
             self.since.add(number)
-            self.brought[client].add(number)
+            self.brought[client].append((number, opened))
         self.on_letter()
 
 
@@ -87,7 +87,7 @@ class _Session(asyncio.Protocol):
     def __init__(self, primary: Primary) -> None:
         self.transport: asyncio.Transport
         self._primary = primary
-        self._client = ""
+        self._client, self._opened = "", time.monotonic()
         self._buffer = bytearray()
         self._to: list[str] = []
         self._content = False
@@ -116,7 +116,7 @@ class _Session(asyncio.Protocol):
                 del self._buffer[: end + len(_END)]
                 self._content = False
                 for to in self._to:
-                    self._primary.take(self._client, to, content)
+                    self._primary.take(self._client, self._opened, to, content)
                 if self._primary.pace:
                     self._paused = True
                     asyncio.get_running_loop().call_later(self._primary.pace, self._resume)
