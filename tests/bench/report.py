@@ -6,7 +6,7 @@ import argparse
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,10 +59,10 @@ def options(
     return given
 
 
-def rounds(count: int, measure: Callable[[str], T]) -> Results[T]:
+def rounds(count: int, measure: Callable[[str], T], contenders: Iterable[str] = CONTENDERS) -> Results[T]:
     """``measure`` each contender ``count`` times by turns, each being first as often as the other."""
-    results: Results[T] = {name: [] for name in CONTENDERS}
-    order = list(CONTENDERS)
+    order = list(contenders)
+    results: Results[T] = {name: [] for name in order}
     for _ in range(count):
         for name in order:
             results[name].append(measure(name))

@@ -62,6 +62,8 @@ class Postfix:
     def __init__(self, host: Host, port: int, folder: Path) -> None:
         self.host = host
         self.port = port
+        self.pid = 0
+        """Of its master, while it runs."""
         self._folder = folder
         self._running = ExitStack()
 
@@ -72,6 +74,7 @@ class Postfix:
         process = self._running.enter_context(running(argv, output))
         wait_until(lambda: self._answers() or process.poll() is not None, timeout=60)
         assert process.poll() is None, f"Postfix ended:\n{tail(output)}\n{self.log()}"
+        self.pid = process.pid
 
     def stop(self) -> None:
         """Stop the daemons; what they had queued stays on disk."""

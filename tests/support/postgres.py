@@ -140,6 +140,11 @@ class PostgresCluster:
             for process in processes:
                 os.kill(process, signal.SIGCONT)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that every other one of the server comes from."""
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
     def run(self, program: str, *arguments: str | Path) -> None:
         """One of PostgreSQL's programs, as the user who owns the server."""
         argv = [*as_somebody(), self._programs / program, *arguments]

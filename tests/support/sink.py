@@ -22,7 +22,8 @@ COUNTERS = 96
 class Sink:
     """A running smtp-sink."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, pid: int) -> None:
+        self.pid = pid
         self._output = output
 
     def messages(self) -> int:
@@ -42,7 +43,7 @@ def smtp_sink(port: int, folder: Path) -> Iterator[Sink]:
     with running(argv, output) as process:
         wait_until(lambda: listens(port) or process.poll() is not None, every=0.001)
         assert process.poll() is None, f"smtp-sink ended: {tail(output)}"
-        yield Sink(output)
+        yield Sink(output, process.pid)
 
 
 def smtp_source(
