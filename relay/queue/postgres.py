@@ -41,6 +41,14 @@ _TYPES = {
 _RANGE = f"id >= {{0}} * {PLACES} AND id < ({{0}} + 1) * {PLACES} ORDER BY id"
 """All rows of recipients, or content, that belong to one number."""
 
+# So many numbers of messages, and of contents, that nobody else gets, in ascending order; NULLs where one is longer.
+_NUMBERS = """
+WITH wanted AS (SELECT %s::int AS messages, %s::int AS contents)
+SELECT CASE WHEN place <= messages THEN nextval('message_numbers') END,
+    CASE WHEN place <= contents THEN nextval('content_numbers') END
+FROM wanted CROSS JOIN LATERAL generate_series(1, greatest(messages, contents)) AS place
+"""
+_ARRIVED = "DELETE FROM incoming WHERE content_id = ANY(%s) RETURNING content_id"
 _PAGE = f"""
 SELECT id FROM recipients
 WHERE {HOT} AND appliance_id = %s AND state = 'queued' AND id >= %s AND id < %s
@@ -143,14 +151,14 @@ class PostgresStatements:
             " ORDER BY appliance_id FOR SHARE",
             appliances,
         )
-        messages = self._numbers("message_numbers", sum(len(accept.messages) for accept in accepts))
-        contents = self._numbers("content_numbers", len(accepts) - len(uploads))
-        arrived = self._run("DELETE FROM incoming WHERE content_id = ANY(%s) RETURNING content_id", uploads)
+        numbers = self._run(_NUMBERS, sum(len(accept.messages) for accept in accepts), len(accepts) - len(uploads))
+        arrived = self._run(_ARRIVED, uploads) if uploads else ()
         check_domains(wanted, domains)
+        messages, contents = zip(*numbers, strict=True)
         rows = rows_of(
             accepts,
-            (number for (number,) in messages),
-            (number for (number,) in contents),
+            messages,
+            contents,
             {appliance_id: outage_id for appliance_id, outage_id in outages if outage_id is not None},
             deltas,
         )
@@ -162,10 +170,6 @@ class PostgresStatements:
         self._insert("recipients", RECIPIENT, rows.recipients)
         return rows.given
 
-    def _numbers(self, sequence: str, count: int) -> psycopg.Cursor[Any]:
-        """So many numbers that nobody else gets, in ascending order."""
-        return self._run(f"SELECT nextval('{sequence}') FROM generate_series(1, %s)", count)  # noqa: S608
-
     def _insert(self, table: str, columns: str, values: list[Any]) -> None:
         """Rows as one flat list."""
         if values:
@@ -173,7 +177,7 @@ class PostgresStatements:
             self._run(_insertion(table, columns), *(values[place::width] for place in range(width)))
 
     def new_content(self) -> int:
-        ((number,),) = self._numbers("content_numbers", 1)
+        ((_, number),) = self._run(_NUMBERS, 0, 1)
         return int(number)
 
     # --- what becomes of it ---
