@@ -162,12 +162,10 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
     running = {row.name: row for row in rows if row.stopped_at is None}
     dead = observer.dead({row.name: row.counter for row in running.values() if row.name != name}, at)
     alive = running.keys() - dead
-    every = {*connection.execute(select(appliances.c.id)).scalars(), POSTMASTER, OUTBOX}
-    found = {row.appliance_id: row for row in connection.execute(select(owners))}
-    counts = dict.fromkeys(alive, 0)
-    for number, row in found.items():
-        if row.node in counts and number in every:
-            counts[row.node] += 1
+    # Of tens of thousands of appliances only what a node owns itself, and what is amiss, is read row by row.
+    gone = {row.appliance_id: row.node for row in connection.execute(_GONE)}
+    counts = Counter({row.node: row.owned for row in connection.execute(_COUNTS)}) - Counter(gone.values())
+    mine = connection.execute(select(owners.c.appliance_id, owners.c.epoch).where(owners.c.node == name))
     avoid = _blind(connection)
     blind = Counter(each for blinded in avoid.values() for each in blinded)
     peers = tuple(
@@ -181,12 +179,21 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
         for each in sorted(alive)
     )
     return View(
-        {number: row.epoch for number, row in found.items() if row.node == name and number in every},
+        {row.appliance_id: row.epoch for row in mine if row.appliance_id not in gone},
         peers,
-        frozenset(number for number in every if number not in found or found[number].node not in alive),
-        frozenset(found.keys() - every),
+        _orphans(connection, alive),
+        frozenset(gone),
         avoid,
     )
+
+
+def _orphans(connection: Connection, alive: Collection[str]) -> frozenset[int]:
+    """What has no owner that lives."""
+    owned = owners.c.node.in_(alive)
+    special = (POSTMASTER, OUTBOX)
+    cared_for = select(owners.c.appliance_id).where(owners.c.appliance_id.in_(special), owned)
+    left = select(appliances.c.id).outerjoin(owners, _SAME).where(or_(owners.c.node.is_(None), ~owned))
+    return frozenset({*special} - {*connection.execute(cared_for).scalars()} | {*connection.execute(left).scalars()})
 
 
 def hand_over(connection: Connection, name: str, given: Mapping[int, tuple[int, str]], alive: Collection[str]) -> None:
@@ -260,6 +267,16 @@ _ALL_NODES = select(nodes.c.name, nodes.c.counter, nodes.c.stopped_at, nodes.c.d
     nodes.c.name
 )
 """With FOR UPDATE: the turn of whoever changes owners. SQLite needs no such lock; there every writer is alone."""
+
+
+_SAME = owners.c.appliance_id == appliances.c.id
+_COUNTS = select(owners.c.node, func.count().label("owned")).where(owners.c.node.is_not(None)).group_by(owners.c.node)
+_GONE = (
+    select(owners.c.appliance_id, owners.c.node)
+    .outerjoin(appliances, _SAME)
+    .where(appliances.c.id.is_(None), owners.c.appliance_id.not_in((POSTMASTER, OUTBOX)))
+)
+"""What is owned, and isn't there any more."""
 
 
 def _blind(connection: Connection) -> dict[int, set[str]]:
