@@ -192,7 +192,7 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
 
     def before(database: Path) -> None:
         began = time.monotonic()
-        fill(database, DOMAIN, given.messages, content)
+        fill(f"sqlite:///{database}", DOMAIN, given.messages, content)
         rate = given.messages / (time.monotonic() - began)
         line("queued", f"{rate:.0f} msg/s", f"the database: {database.stat().st_size / MB:.0f} MB")
 

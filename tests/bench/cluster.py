@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,8 +119,11 @@ def domain(appliance: int) -> str:
 
 
 @contextmanager
-def nodes(count: int, server: PostgresCluster | None) -> Iterator[Nodes]:
-    """So many nodes on a database of their own, of ``server`` or in a file."""
+def nodes(
+    count: int, server: PostgresCluster | None, *, before: Callable[[str], None] | None = None
+) -> Iterator[Nodes]:
+    """So many nodes on a database of their own, of ``server`` or in a file. ``before``: what is done to the database
+    of this URL, with its appliances, before a node is started."""
     ports, primaries = ([free_port() for _ in range(number)] for number in (count, APPLIANCES))
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made, ExitStack() as stack:
         folder = Path(made)
@@ -131,11 +134,15 @@ def nodes(count: int, server: PostgresCluster | None) -> Iterator[Nodes]:
         reference = free_port()
         stack.enter_context(smtp_sink(reference, folder))
         relays = [_relay(folder / f"node{number}", url, port, reference) for number, port in enumerate(ports)]
-        processes = [stack.enter_context(relay.serving()) for relay in relays]
-        wait_until(lambda: _live(relays[0]) == count, timeout=60, every=0.2)
         db = Database(url, folder=folder)
         stack.callback(db.close)
-        _furnish(db, primaries)
+        if before is not None:
+            _furnish(db, primaries)
+            before(url)
+        processes = [stack.enter_context(relay.serving()) for relay in relays]
+        wait_until(lambda: _live(relays[0]) == count, timeout=60, every=0.2)
+        if before is None:
+            _furnish(db, primaries)
         found = Nodes(relays[0], db, ports, primaries, {"nodes": [process.pid for process in processes]})
         if server is not None:
             found.families["PostgreSQL"] = [server.pid]

@@ -8,7 +8,6 @@ at once; the content is one letter for all.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from relay.appliances import store
 from relay.appliances.model import Domain
@@ -25,13 +24,13 @@ SENDERS, PEOPLE = 20_000, 5_000
 RECEIVED = b"Received: from source.example (source.example [192.0.2.7])\r\n\tby mx.gold.example with ESMTP;\r\n"
 
 
-def fill(database: Path, domain: str, messages: int, content: bytes) -> None:
-    """Queue so many ``messages`` for a Gold domain of this database, whose node doesn't run."""
+def fill(database: str, domain: str, messages: int, content: bytes) -> None:
+    """Queue so many ``messages`` for a Gold domain of the ``database`` of this URL, whose node doesn't run."""
     asyncio.run(_fill(database, domain, messages, content))
 
 
-async def _fill(database: Path, domain: str, messages: int, content: bytes) -> None:
-    db, clock = Database(f"sqlite:///{database}"), Clock()
+async def _fill(database: str, domain: str, messages: int, content: bytes) -> None:
+    db, clock = Database(database), Clock()
     with db.read() as connection:
         gold = store.get_domain(connection, domain)
     queue = Queue(db, clock, "filler", on_accept=lambda appliances: None)
