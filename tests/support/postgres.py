@@ -153,7 +153,7 @@ class PostgresCluster:
 
     def _processes(self) -> list[int]:
         """The first one, and those that it has begun."""
-        main = int((self.data / "postmaster.pid").read_text().split()[0])
+        main = self.pid
         children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
         return [main, *map(int, children)]
 
