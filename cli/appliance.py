@@ -16,6 +16,7 @@ from cli.table import Column, word
 from relay.appliances import facts, store
 from relay.appliances.model import GOLD_PLAN, Activation, Appliance, Primary
 from relay.errors import Refused
+from relay.hours import Calendar
 from relay.settings import PROOFS
 from relay.tls import Policy
 from relay.values import parse_duration
@@ -111,6 +112,8 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, as fields of an Appliance; taken out of ``options``. Raises Refused."""
     given = {name: options.pop(name) for name in APPLIANCE_FIELDS}
     values = {name: value for name, value in given.items() if value not in (None, ())}
+    if "holidays" in values:
+        _load_holidays(values["holidays"])
     if "primaries" in values:
         values["primaries"] = _primaries(values["primaries"])
     if "activation" in values:
@@ -124,6 +127,15 @@ def appliance_values(options: dict[str, Any]) -> dict[str, Any]:
     if values.get("tls") == "default":
         values["tls"] = None
     return values | ceilings(values)
+
+
+def _load_holidays(text: str) -> None:
+    """What knows them takes its time to load on a busy machine: before a transaction keeps others waiting. Raises
+    Refused."""
+    try:
+        Calendar.parse("always", holidays=text)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def _known_plan(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
