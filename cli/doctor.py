@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -31,6 +30,7 @@ from relay.dns import Resolver
 from relay.edge.counts import refused as refused_lately
 from relay.errors import Refused
 from relay.queue.queue import Queue
+from relay.queue.space import volume_free
 from relay.recipients.lists import catch_alls
 from relay.settings import PROOFS, Settings
 from relay.values import parse_address
@@ -134,12 +134,12 @@ def _node_checks(operator: Operator, found: Sequence[NodeRow]) -> Iterator[Check
     else:
         yield Check(name, "running", "ok", f"listens on {', '.join(own.listeners)}")
         yield from _running_checks(own, now)
-    if operator.db.path is not None:  # a server's disk is seen by whoever runs it
-        free = shutil.disk_usage(operator.db.path.parent).free
+    free = volume_free(operator.db, settings.limits.database_capacity)
+    if free is not None:
         low = free < max(LOW_DISK, settings.limits.min_disk_free)
         remedy = "make room: past its end senders get 452, and nothing is lost" if low else ""
         yield Check(name, "disk", "warning" if low else "ok", f"{size(free)} free for mail", remedy)
-    elif not settings.limits.database_capacity:
+    else:
         remedy = "set [limits] database_capacity to what the database's volume has, such as '200GB'"
         yield Check(name, "disk", "warning", "PostgreSQL can't say what is free, and nobody else has", remedy)
     yield from _settings_checks(settings)

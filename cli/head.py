@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 from cli.context import Operator
@@ -10,6 +9,7 @@ from cli.known import Known
 from cli.render import plural, size, span
 from cli.version import version
 from relay.cluster.nodes import NodeRow, NodeState
+from relay.queue.space import volume_free
 
 
 def facts(operator: Operator, known: Known) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def facts(operator: Operator, known: Known) -> dict[str, Any]:
         "version": row.version if row else version(),
         "state": row.state(known.now) if row else "stopped",
         "listeners": list(row.listeners) if row and row.runs(known.now) else [],
-        "disk_free_bytes": shutil.disk_usage(operator.db.path.parent).free if operator.db.path else None,
+        "disk_free_bytes": volume_free(operator.db, operator.settings.limits.database_capacity),
     }
 
 

@@ -24,7 +24,7 @@ from relay.postgres import BUSY_TIMEOUT, SILENCE
 from relay.queue.batch import carry_out
 from relay.queue.ledger import Deltas
 from relay.queue.postgres import PostgresStatements
-from relay.queue.space import reserve
+from relay.queue.space import USED, reserve
 from relay.queue.sums import Sums
 from relay.queue.turnover import Turnover
 from relay.queue.writer import DiskFull, Fault
@@ -51,14 +51,6 @@ _LIMITS = (
     f" set_config('idle_in_transaction_session_timeout', '{int(SILENCE * 1000)}', true),"
     " set_config('jit', 'off', true)"
 )
-# A chunk of a value that is kept out of its row takes some 2 kB.
-_SIZE = """
-SELECT pg_database_size(current_database()), coalesce((
-    SELECT greatest(0, pg_relation_size(chunks.oid)
-        - (greatest(chunks.reltuples, stat.n_live_tup, 0) + coalesce(stat.n_dead_tup, 0)) * 2048)
-    FROM pg_class AS chunks LEFT JOIN pg_stat_all_tables AS stat ON stat.relid = chunks.oid
-    WHERE chunks.oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'content'::regclass)), 0)::bigint
-"""
 
 
 class PostgresStore:
@@ -232,10 +224,8 @@ class PostgresStore:
         self._turnover.folded()
 
     def _look_at_size(self, connection: psycopg.Connection[Any]) -> None:
-        """What is free within the table of content will be used again, as far as a vacuum has found it."""
         began = self._clock.monotonic()
-        ((size, reusable),) = connection.execute(_SIZE).fetchall()
-        self._used = size - reusable
+        ((self._used,),) = connection.execute(USED).fetchall()
         self._size_due = began + max(LOOK_AT_SIZE, (self._clock.monotonic() - began) / SHARE)
 
     def idle(self) -> bool:

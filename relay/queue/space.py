@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from relay.appliances.tables import domains, outages
+from relay.db import Database
 from relay.queue.tables import arrivals
 
 RESERVE = 256 * 1024 * 1024
@@ -16,6 +17,17 @@ RESERVE = 256 * 1024 * 1024
 when mail can no longer be taken; else a full disk could never be drained."""
 SMALL_RESERVE = 32 * 1024 * 1024
 """The same on a disk of which RESERVE would be more than a twentieth: twice the usual WAL."""
+
+# A chunk of a value that is kept out of its row takes some 2 kB. What is free within the table of content will be used
+# again, as far as a vacuum has found it.
+USED = """
+SELECT pg_database_size(current_database()) - coalesce((
+    SELECT greatest(0, pg_relation_size(chunks.oid)
+        - (greatest(chunks.reltuples, stat.n_live_tup, 0) + coalesce(stat.n_dead_tup, 0)) * 2048)
+    FROM pg_class AS chunks LEFT JOIN pg_stat_all_tables AS stat ON stat.relid = chunks.oid
+    WHERE chunks.oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'content'::regclass)), 0)::bigint
+"""
+"""Bytes of its volume that a PostgreSQL database uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,17 @@ class Rates:
 
     now: int
     busiest: int
+
+
+def volume_free(db: Database, capacity: int) -> int | None:
+    """Bytes that the volume of the database has free. ``capacity``: what it has, where only an operator knows (0:
+    nobody does, then None). Raises DatabaseError, OSError."""
+    if db.path is not None:
+        return shutil.disk_usage(db.path.parent).free
+    if not capacity:
+        return None
+    with db.read() as connection:
+        return max(0, capacity - int(connection.exec_driver_sql(USED).scalar_one()))
 
 
 def disk_free(path: Path, keep: int = 0) -> int:

@@ -184,7 +184,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.quick:
         given.waiting, given.messages, given.rounds, given.minutes = [5000], 1000, 1, 0.0
-    with postgres(PARENT, **SERVER) as server, tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made:
+    with (
+        postgres(parent=PARENT, **SERVER) as server,
+        tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made,
+    ):
         content = letter(Path(made), 4096)
         for waiting in given.waiting:
             measure(waiting, given, server, content)

@@ -217,7 +217,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     given = options("scale", arguments, rounds=3, messages=20000, quick=800, cases=list(CONTENDERS))
     chosen = [name for name in CONTENDERS if name == FIRST or given.only in name]
-    with postgres(PARENT, **SERVER) as server, tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made:
+    with (
+        postgres(parent=PARENT, **SERVER) as server,
+        tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made,
+    ):
         content = letter(Path(made), SIZE)
         settings = ", ".join(f"{name} {value}" for name, value in SERVER.items())
         print(f"\nPostgreSQL {server.execute('SHOW server_version')[0][0]}: fsync on, {settings}")
