@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple
 
 import click
 
-from cli import contract, directory, helpdesk_check, nodes_check, people, refusals, saved
+from cli import directory, domains_check, helpdesk_check, nodes_check, people, saved
+from cli.checked import Check
 from cli.context import Operator, json_option
-from cli.learned import warnings
 from cli.names import EITHER, appliance_of
 from cli.plain import printable
 from cli.render import plural, size
 from cli.table import prose, word
 from cli.version import version
 from relay.appliances.directory import Snapshot, load
-from relay.appliances.model import GOLD_PLAN, Appliance, Domain, Primary, RecipientPolicy
+from relay.appliances.model import Appliance, Domain, Primary
 from relay.appliances.mx import Endpoints
 from relay.backup.record import Made, last_sound
 from relay.clock import DRIFT_LIMIT
@@ -31,7 +31,6 @@ from relay.edge.counts import refused as refused_lately
 from relay.errors import Refused
 from relay.queue.queue import Queue
 from relay.queue.space import volume_free
-from relay.recipients.lists import catch_alls
 from relay.settings import PROOFS, Settings
 from relay.values import parse_address
 from relay.watch.isolation import any_answers
@@ -58,17 +57,6 @@ REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: ``result`` is ok, warning, failed or skipped; ``remedy`` is empty where nothing is to be done."""
-
-    about: str
-    check: str
-    result: str
-    evidence: str
-    remedy: str = ""
-
-
 @click.command()
 @click.argument("name", required=False, metavar="[DOMAIN|APPLIANCE]", type=EITHER)
 @json_option
@@ -90,7 +78,7 @@ def doctor(operator: Operator, name: str | None) -> None:
         if snapshot.domains_of.get(appliance.id) and chosen in (None, appliance.id)
     ]
     checks = [*_node_checks(operator, found), _backup_check(operator.settings, made, operator.now())]
-    checks += [Check(*astuple(finding)) for finding in nodes_check.check(found, operator.now())]
+    checks += nodes_check.check(found, operator.now())
     checks += operator.run(_reference_checks(operator))
     if operator.settings.helpdesk.kind != "embedded":
         checks.append(Check(operator.settings.node.name, "helpdesk", *operator.run(helpdesk_check.check(operator))))
@@ -99,12 +87,9 @@ def doctor(operator: Operator, name: str | None) -> None:
     with operator.db.read() as connection:
         for one in appliances:
             checks += [Check(one.name, *astuple(finding)) for finding in directory.check(connection, one)]
-            checks += _plan_checks(operator.settings, one)
-    checks += _domain_checks(operator, snapshot, appliances)
-    checks += _learned_checks(operator, snapshot, appliances)
-    checks += _contract_checks(operator, snapshot, appliances)
+    checks += domains_check.check(operator, snapshot, appliances)
     names = [domain.name for one in appliances for domain in snapshot.domains_of[one.id]]
-    checks += _refusal_checks(operator.settings.node.name, names, refused)
+    checks += domains_check.refusals_of(operator.settings.node.name, names, refused)
     if not operator.out.facts([asdict(check) for check in checks]):
         shown = [check for check in checks if len(checks) <= FEW or check.result != "ok"]
         operator.out.table(
@@ -194,14 +179,6 @@ def _backup_check(settings: Settings, made: Made | None, now: float) -> Check:
     late = saved.overdue(made, settings.backup, now)
     remedy = saved.REMEDY if late else ""
     return Check(settings.node.name, "backup", "warning" if late else "ok", saved.evidence(made, now), remedy)
-
-
-def _plan_checks(settings: Settings, appliance: Appliance) -> Iterator[Check]:
-    plans = (GOLD_PLAN, *settings.support.plans)
-    if appliance.plan not in plans:
-        evidence = f"there is no support plan {appliance.plan} any more: its tickets have the targets of {GOLD_PLAN}"
-        remedy = f"'relayctl appliance set {appliance.name} --plan' one of {', '.join(plans)}, or [support.plans]"
-        yield Check(appliance.name, "plan", "warning", evidence, remedy)
 
 
 async def _reference_checks(operator: Operator) -> list[Check]:
@@ -302,57 +279,3 @@ async def _prove(
             domain = domains[0].name if len(domains) == 1 else "DOMAIN"
             checks.append(Check(appliance.name, name, "failed", proof.evidence, remedy.format(domain=domain)))
     return checks
-
-
-def _domain_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> Iterator[Check]:
-    """Domains that take mail for people who don't exist."""
-    with operator.db.read() as connection:
-        open_to_all = catch_alls(connection)
-    for domain in (domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]):
-        evidence = remedy = ""
-        if domain.recipients is RecipientPolicy.ANY:
-            evidence = "every recipient is taken while the primary is down, also those that don't exist"
-            remedy = (
-                f"have them learned: 'relayctl domain set {domain.name} --recipients learned'; or list them: "
-                f"'relayctl recipient import {domain.name} FILE', then "
-                f"'relayctl domain set {domain.name} --recipients listed'"
-            )
-        elif domain.recipients is RecipientPolicy.LISTED and domain.id in open_to_all:
-            evidence = "a catch-all is listed: every recipient is taken, also those that don't exist"
-            remedy = f"'relayctl recipient remove {domain.name} *@{domain.name}', unless the primary has one too"
-        if evidence:
-            yield Check(domain.name, "policy", "warning", evidence, remedy)
-
-
-def _learned_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> list[Check]:
-    domains = [domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]]
-    with operator.db.read() as connection:
-        found = list(warnings(connection, domains))
-    return [Check(domain.name, "wildcard", "warning", evidence, remedy) for domain, evidence, remedy in found]
-
-
-def _contract_checks(operator: Operator, snapshot: Snapshot, appliances: Sequence[Appliance]) -> Iterator[Check]:
-    """What becomes of mail for domains whose contract is over."""
-    now = operator.now()
-    for domain in (domain for appliance in appliances for domain in snapshot.domains_of[appliance.id]):
-        if domain.contract_runs(now):
-            continue
-        known = snapshot.naming.get(domain.id)
-        evidence = contract.sentence(domain, known, now)
-        if contract.facts(domain, known, now)["contract"] == "gone":
-            yield Check(domain.name, "contract", "ok", evidence)
-        else:
-            remedy = (
-                f"take this relay out of the MX set of {domain.name}; "
-                f"or, if the contract goes on: 'relayctl domain set {domain.name} --until DATE'"
-            )
-            yield Check(domain.name, "contract", "warning", evidence, remedy)
-
-
-def _refusal_checks(node: str, names: Sequence[str], refused: Mapping[str, Mapping[str, int]]) -> Iterator[Check]:
-    """Where much mail was put off that we should have taken: for a domain, or before any was known."""
-    for name in ("", *names):
-        if counts := refusals.ours(refused.get(name, {})):
-            evidence = f"put off in the last 24 hours, for reasons of ours: {refusals.line(counts)}"
-            remedies = "; ".join(refusals.OURS[reason].format(domain=name or "DOMAIN") for reason in counts)
-            yield Check(name or node, "refusals", "warning", evidence, remedies)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from cli.checked import Check
 from cli.render import clock_time, plural, span
 from relay.clock import DRIFT_LIMIT
 from relay.cluster.nodes import NodeRow, NodeState
@@ -13,18 +13,7 @@ LONG = 86400.0
 """Seconds after which what is right during an upgrade looks forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of doctor's."""
-
-    about: str
-    check: str
-    result: str
-    evidence: str
-    remedy: str = ""
-
-
-def check(found: Sequence[NodeRow], now: float) -> Iterator[Finding]:
+def check(found: Sequence[NodeRow], now: float) -> Iterator[Check]:
     """What is wrong with the nodes that share the database; nothing where there is one alone, and it is well."""
     for row in found:
         yield from _one(row, now)
@@ -33,14 +22,14 @@ def check(found: Sequence[NodeRow], now: float) -> Iterator[Finding]:
         for_long = all(now - row.started_at > LONG for row in running)
         evidence = "; ".join(f"{row.name} runs {row.version}" for row in running)
         remedy = "upgrade the others too: an upgrade that contracts the database waits for them" if for_long else ""
-        yield Finding("cluster", "versions", "warning" if for_long else "ok", evidence, remedy)
+        yield Check("cluster", "versions", "warning" if for_long else "ok", evidence, remedy)
 
 
-def _one(row: NodeRow, now: float) -> Iterator[Finding]:
+def _one(row: NodeRow, now: float) -> Iterator[Check]:
     state = row.state(now)
     if state is NodeState.DEAD:
         owned = f", and still owns {plural(row.appliances, 'appliance')}" if row.owned else ""
-        yield Finding(
+        yield Check(
             row.name,
             "node",
             "warning",
@@ -50,7 +39,7 @@ def _one(row: NodeRow, now: float) -> Iterator[Finding]:
     elif state in (NodeState.DRAINING, NodeState.DRAINED) and row.drain_at and now - row.drain_at > LONG:
         drained = state is NodeState.DRAINED
         meaning = "it takes no mail" if drained else f"it still owns {plural(row.appliances, 'appliance')}"
-        yield Finding(
+        yield Check(
             row.name,
             "node",
             "warning",
@@ -59,4 +48,4 @@ def _one(row: NodeRow, now: float) -> Iterator[Finding]:
         )
     if row.runs(now) and abs(row.drift) > DRIFT_LIMIT:
         evidence = f"its wall clock was set by {row.drift:+.0f} s while it ran"
-        yield Finding(row.name, "node clock", "warning", evidence, "mend NTP there, then restart the node")
+        yield Check(row.name, "node clock", "warning", evidence, "mend NTP there, then restart the node")
