@@ -86,6 +86,7 @@ class Watch:
                 self._thread.start()
 
     def _look(self) -> None:
+        asked: dict[str, float] = {}
         while True:
             time.sleep(LOOK)
             with self._guard:
@@ -95,7 +96,11 @@ class Watch:
                     return
             late = [(one, since) for one in present if (since := one.late()) is not None]
             for conninfo in {one.conninfo for one, _ in late}:
+                if time.monotonic() - asked.get(conninfo, float("-inf")) < PATIENCE:
+                    continue  # whoever lived a moment ago is given time
                 alive = self._who_answers(conninfo)
+                if alive != set():
+                    asked[conninfo] = time.monotonic()
                 for one, since in late:
                     if one.conninfo == conninfo and alive is not None and place(one) not in alive:
                         one.cut(since)

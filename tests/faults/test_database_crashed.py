@@ -75,5 +75,5 @@ DATABASE_CRASHED = Fault(
 
 async def test_a_crash_of_the_database_loses_nothing(tmp_path: Path) -> None:
     """Clients are put off and nothing else, and nothing that was accepted or handed back is forgotten."""
-    result = await database_crashed(POSTGRESQL, 2, tmp_path)
+    result = await database_crashed(POSTGRESQL, 1, tmp_path)
     assert not result.broken

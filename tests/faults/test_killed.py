@@ -51,5 +51,5 @@ async def test_a_killed_node_has_lost_nothing(tmp_path: Path) -> None:
 
 async def test_nor_has_one_on_a_server(postgresql: Engine, tmp_path: Path) -> None:
     """The same where the mail is on PostgreSQL: what was under way there ends with the node."""
-    result = await killed(postgresql, 2, tmp_path)
+    result = await killed(postgresql, 1, tmp_path)
     assert not result.broken

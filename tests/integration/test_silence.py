@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,45 +30,49 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silence, "LOOK", 0.1)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    """A server that these tests may stop."""
+    with server() as cluster:
+        yield cluster
+
+
 def _ask(db: Database, statement: str = "SELECT 1") -> object:
     with db.read() as connection:
         return connection.execute(text(statement)).scalar()
 
 
-async def test_what_takes_long_on_a_server_that_lives_may_do_so(postgres: PostgresCluster) -> None:
+async def test_what_takes_long_on_a_server_that_lives_may_do_so(cluster: PostgresCluster) -> None:
     """A statement that is still being carried out is left alone."""
-    db = Database(postgres.fresh() + QUICK)
+    db = Database(cluster.empty() + QUICK, check=False)
     assert await asyncio.to_thread(_ask, db, "SELECT 7 FROM pg_sleep(2)") == 7
     db.close()
 
 
-async def test_a_server_that_hangs_is_away(tmp_path: Path) -> None:
+async def test_a_server_that_hangs_is_away(cluster: PostgresCluster) -> None:
     """Whoever waits for it learns so in seconds; afterwards the same Database is of use again."""
-    with server() as cluster:
-        db = Database(cluster.fresh() + QUICK)
-        assert _ask(db) == 1
-        with cluster.frozen(), pytest.raises(DatabaseAway, match="can't be reached"):
-            await asyncio.wait_for(asyncio.to_thread(_ask, db), 10)
-        assert await eventually(lambda: _answers(db))
-        db.close()
+    db = Database(cluster.empty() + QUICK, check=False)
+    assert _ask(db) == 1
+    with cluster.frozen(), pytest.raises(DatabaseAway, match="can't be reached"):
+        await asyncio.wait_for(asyncio.to_thread(_ask, db), 10)
+    assert await eventually(lambda: _answers(db))
+    db.close()
 
 
-async def test_a_node_stops_though_its_server_hangs(tmp_path: Path) -> None:
-    """Nothing that waits for an answer keeps it."""
-    with server() as cluster:
-        settings = {"node": {**SHORT["node"], "database": cluster.fresh() + QUICK, "folder": str(tmp_path / "own")}}
+async def test_a_node_stops_though_its_server_hangs(cluster: PostgresCluster, tmp_path: Path) -> None:
+    """Nothing that waits for an answer keeps it for longer than a node may take to stop."""
+    settings = {"node": {**SHORT["node"], "database": cluster.fresh() + QUICK, "folder": str(tmp_path / "own")}}
+    with ExitStack() as hanging:
         async with running(tmp_path, settings=settings):
             began = time.monotonic()
-            frozen = cluster.frozen()
-            frozen.__enter__()
-        frozen.__exit__(None, None, None)
+            hanging.enter_context(cluster.frozen())
         assert time.monotonic() - began < 30
 
 
 async def test_the_one_that_was_promoted_is_gone_to_though_the_other_hangs() -> None:
     """Whoever waits for the old server to begin a transaction has it at the new one."""
     with pair() as two:
-        db = Database(two.fresh() + QUICK)
+        db = Database(two.empty() + QUICK, check=False)
         assert _ask(db) == 1
         with two.leader.frozen():
             waiting = asyncio.create_task(asyncio.to_thread(_ask, db))

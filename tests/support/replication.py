@@ -1,7 +1,7 @@
 """Two PostgreSQL servers of which one follows the other, by streaming replication, and takes its place.
 
     with pair() as two:
-        two.url(two.fresh())               the URL of a database with both hosts in it
+        two.fresh()                        the URL of a database with both hosts in it
         two.stall()                        nothing reaches the one that follows any more
         two.fail_over()                    the one that is followed is killed, the other promoted
         two.rebuild()                      a new one follows, made from the one that is left
@@ -34,8 +34,14 @@ class Pair:
 
     def fresh(self) -> str:
         """The URL of a new database with this program's tables, on whichever of the two takes writes."""
-        name = self.leader.fresh().rpartition("/")[2]
-        return f"postgresql+psycopg://{USER}@{self._hosts}/{name}"
+        return self._url(self.leader.fresh())
+
+    def empty(self) -> str:
+        """The same without tables."""
+        return self._url(self.leader.empty())
+
+    def _url(self, url: str) -> str:
+        return f"postgresql+psycopg://{USER}@{self._hosts}/{url.rpartition('/')[2]}"
 
     def stall(self) -> None:
         """What is committed from now on doesn't reach the one that follows, as on a network that hangs."""
