@@ -60,15 +60,15 @@ def gone_for_good(domain: Domain, known: Naming | None, now: float) -> bool:
 def set_namings(connection: Connection, found: Mapping[int, Naming]) -> None:
     """Record what was seen, by domain id; watch alone does. What is no longer there is left out."""
     there = set(connection.execute(select(domains.c.id).where(domains.c.id.in_(found))).scalars())
-    connection.execute(delete(naming).where(naming.c.domain_id.in_(found)))
-    connection.execute(
-        insert(naming),
-        [
-            {"domain_id": number, "named_at": one.named_at, "looked_at": one.looked_at}
-            for number, one in found.items()
-            if number in there
-        ],
-    )
+    rows = [
+        {"domain_id": number, "named_at": one.named_at, "looked_at": one.looked_at}
+        for number, one in found.items()
+        if number in there
+    ]
+    if not rows:
+        return
+    connection.execute(delete(naming).where(naming.c.domain_id.in_(there)))
+    connection.execute(insert(naming), rows)
     raise_version(connection)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from relay.appliances import facts, store
+from relay.appliances import contract, facts, store
 from relay.appliances.directory import load
 from relay.appliances.model import Primary, RecipientPolicy
 from relay.errors import NotFound, Refused
@@ -167,6 +167,17 @@ def test_a_contract_runs_to_the_end_of_its_last_day(connection: Connection) -> N
     domain = store.add_domain(connection, 0.0, name="acme.example", appliance_id=appliance.id, until=date(2027, 12, 31))
     assert domain.contract_runs(1830297599.0)  # 2027-12-31T23:59:59Z
     assert not domain.contract_runs(1830297600.0)
+
+
+def test_what_the_dns_says_of_a_domain_that_is_gone_is_left_out(connection: Connection) -> None:
+    """Its owner had asked before it was removed."""
+    seen = contract.Naming(named_at=1.0, looked_at=2.0)
+    appliance = store.add_appliance(connection, 0.0, name="acme")
+    domain = store.add_domain(connection, 0.0, name="acme.example", appliance_id=appliance.id)
+    contract.set_namings(connection, {domain.id + 1: seen})
+    assert contract.all_namings(connection) == {}
+    contract.set_namings(connection, {domain.id: seen, domain.id + 1: seen})
+    assert contract.all_namings(connection) == {domain.id: seen}
 
 
 def test_durations() -> None:
