@@ -97,7 +97,9 @@ class App:
         self.pulse = Pulse()
         self.evidence = Evidence()
         self.endpoints = Endpoints(self.resolver, settings.node)
-        self.node = Node(self.db, self.clock, settings.node, (), VERSION, self.directory, timing=timing)
+        self.node = Node(
+            self.db, self.clock, settings.node, (), VERSION, self.directory, timing=timing, pulse=self.pulse
+        )
         self.asker = Asker(settings, self.directory, self.endpoints, self.pulse)
         self.learning = Learning(
             self.db, self.directory, self.pulse, self.clock, self.node.owns, self.node.holds, self.asker.ask

@@ -1,7 +1,8 @@
 """What the owner's probes saw last, in memory: the starting gun of a drain, and the way back.
 
 watch says what it saw; delivery waits for it, and says when a primary stopped answering it, so that the next probe is
-made at once instead of in half a minute. Also the node's proof that its probes keep their schedule.
+made at once instead of in half a minute. Also the node's proof that its probes keep their schedule; of what other nodes
+own, cluster hears theirs from the database.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Pulse:
     def __init__(self) -> None:
         self._reach: dict[int, Reach] = {}
         self._heartbeat: dict[int, float] = {}
+        self._elsewhere: tuple[frozenset[int], float] = frozenset(), float("-inf")
         self._suspects: set[int] = set()
         self._changed = asyncio.Event()
         self._suspected = asyncio.Event()
@@ -52,8 +54,18 @@ class Pulse:
         return self._reach.get(appliance_id, Reach.NO)
 
     def fresh(self, appliance_id: int, at: float) -> bool:
-        """Whether the probes were on schedule within the last 10 s."""
+        """Whether the probes of this node were on schedule within the last 10 s."""
         return at - self._heartbeat.get(appliance_id, float("-inf")) < HEARTBEAT_LIMIT
+
+    def hear(self, vouched: frozenset[int], at: float) -> None:
+        """cluster: these belong to other nodes, whose probes of them kept their schedule, as the database said at
+        ``at``."""
+        self._elsewhere = vouched, at
+
+    def proven(self, appliance_id: int, at: float) -> bool:
+        """Whether the probes of its owner, whoever that is, were on schedule lately: what counts as up is up."""
+        vouched, heard_at = self._elsewhere
+        return self.fresh(appliance_id, at) or (appliance_id in vouched and at - heard_at < HEARTBEAT_LIMIT)
 
     async def changed(self) -> None:
         """Wait for the next change of any reach."""

@@ -22,7 +22,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from relay.appliances.facts import raise_version
-from relay.appliances.tables import appliances
+from relay.appliances.model import WhenUp
+from relay.appliances.tables import appliances, domains
 from relay.cluster.spread import Peer, adopt
 from relay.cluster.tables import blind_spots, nodes, owners
 from relay.errors import RelayError
@@ -90,13 +91,15 @@ class Observer:
 class View:
     """What a look at the cluster showed. ``owned``: epochs by appliance, of the node that looked; ``peers``: who lives,
     itself included; ``orphans``: without a living owner; ``gone``: owned, and removed since; ``avoid``: the nodes from
-    which an appliance can't be reached."""
+    which an appliance can't be reached; ``vouched``: of those with a domain that defers, which other nodes own and
+    keep their probes of on schedule."""
 
     owned: dict[int, int]
     peers: tuple[Peer, ...]
     orphans: frozenset[int]
     gone: frozenset[int]
     avoid: Mapping[int, Collection[str]]
+    vouched: frozenset[int] = frozenset()
 
     @property
     def alive(self) -> frozenset[str]:
@@ -184,6 +187,7 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
         _orphans(connection, alive),
         frozenset(gone),
         avoid,
+        _vouched(connection, {each: running[each].behind for each in alive if each != name}),
     )
 
 
@@ -263,9 +267,9 @@ def holds(connection: Connection, name: str, appliance_id: int, epoch: int | Non
     return row is not None and row.node == name and row.epoch == epoch
 
 
-_ALL_NODES = select(nodes.c.name, nodes.c.counter, nodes.c.stopped_at, nodes.c.drain_at, nodes.c.isolated).order_by(
-    nodes.c.name
-)
+_ALL_NODES = select(
+    nodes.c.name, nodes.c.counter, nodes.c.stopped_at, nodes.c.drain_at, nodes.c.isolated, nodes.c.behind
+).order_by(nodes.c.name)
 """With FOR UPDATE: the turn of whoever changes owners. SQLite needs no such lock; there every writer is alone."""
 
 
@@ -277,6 +281,22 @@ _GONE = (
     .where(appliances.c.id.is_(None), owners.c.appliance_id.not_in((POSTMASTER, OUTBOX)))
 )
 """What is owned, and isn't there any more."""
+_DEFERRED = (
+    select(owners.c.appliance_id, owners.c.node)
+    .distinct()
+    .join(domains, domains.c.appliance_id == owners.c.appliance_id)
+    .where(domains.c.when_up == WhenUp.DEFER)
+)
+"""Appliances with a domain whose mail is put off while they are up, and who owns them."""
+
+
+def _vouched(connection: Connection, behind: Mapping[str, Collection[int] | None]) -> frozenset[int]:
+    """Of the appliances whose mail may be put off while they are up, which are their owners' to vouch for."""
+    vouching = {each: set(numbers) for each, numbers in behind.items() if numbers is not None}
+    if not vouching:
+        return frozenset()
+    found = connection.execute(_DEFERRED.where(owners.c.node.in_(vouching)))
+    return frozenset(row.appliance_id for row in found if row.appliance_id not in vouching[row.node])
 
 
 def _blind(connection: Connection) -> dict[int, set[str]]:

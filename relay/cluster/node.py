@@ -25,7 +25,8 @@ from sqlalchemy import Connection, func, select
 
 from relay import events, settings
 from relay.appliances.directory import Directory
-from relay.appliances.facts import raise_version
+from relay.appliances.facts import Health, raise_version
+from relay.appliances.pulse import Pulse
 from relay.clock import DRIFT_LIMIT, Clock
 from relay.cluster import lease, name
 from relay.cluster.lease import LeaseLost, Observer, Timing, View
@@ -39,6 +40,8 @@ SETTLE = 3600.0
 AHEAD_LIMIT = 86400.0
 RETRY = 0.5
 """Seconds after a renewal that failed."""
+BEHIND_MOST = 1000
+"""Appliances for which a node says that it doesn't vouch; where there are more it vouches for none."""
 HAND_OVER = 0.1
 """Seconds between two looks at whether what is to be handed over is at rest."""
 
@@ -64,11 +67,13 @@ class Node:
         directory: Directory,
         *,
         timing: Timing | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.name = settings.name
         self._db = db
         self._clock = clock
         self._directory = directory
+        self._pulse = pulse or Pulse()
         self._timing = timing or Timing()
         self._instance = uuid.uuid4().hex  # tells this start of the name from any other
         self._about: dict[str, Any] = {
@@ -77,6 +82,7 @@ class Node:
             "listeners": list(listeners),
             "settles_at": None,
             "isolated": "",
+            "behind": None,
         }
         self._observer = Observer(self._timing)
         self._lease = _Lease()
@@ -280,7 +286,7 @@ class Node:
         began = self._clock.monotonic()
         # Each beside what others write, for which it mustn't wait.
         with self._db.write_beside() as connection:
-            about = {**self._about, "drift": self._clock.drift()}
+            about = {**self._about, "drift": self._clock.drift(), "behind": self._behind()}
             if not lease.renew(connection, self.name, self._instance, self._clock.now(), **about):
                 self._register(connection)
         self._release_what_is_ready()
@@ -301,6 +307,17 @@ class Node:
         if lost:
             events.lease_lost(self.name, f"another node has taken {lost} appliances over")
 
+    def _behind(self) -> list[int] | None:
+        """What we own and what counts as up, though our probes don't keep their schedule; None: that is too much to
+        say, and we vouch for nothing."""
+        now, snapshot = self._clock.monotonic(), self._directory.snapshot
+        behind = [
+            number
+            for number in self._lease.owned
+            if (fact := snapshot.health.get(number)) and fact.state is Health.UP and not self._pulse.fresh(number, now)
+        ]
+        return behind if len(behind) <= BEHIND_MOST else None
+
     def _release_what_is_ready(self) -> None:
         """Here and not on the loop: what we own is read, and given away, by one thread, one after the other."""
         with self._guard:
@@ -320,6 +337,7 @@ class Node:
             leaving |= self._too_many(view, leaving)
             self._leaving, self._ready = leaving, set()  # what was at rest may have been begun since
             self._lease = _Lease(view.owned, began + self._timing.dead_after - self._timing.margin)
+        self._pulse.hear(view.vouched, began)
         if view.owned != before:
             events.appliance_taken(self.name, len(view.owned))
         if view.owned != before or leaving != handing:

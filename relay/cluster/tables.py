@@ -9,7 +9,8 @@ from relay.db import metadata
 # One row a node, which stays when it stops. ``counter`` is the lease: others judge a node by whether it moves, never
 # by the wall times beside it, which are for people. ``instance`` tells two starts of one name apart. ``drain_at``: when
 # an operator asked it to own nothing, which outlives its restarts. ``revision``: of the database, that its program is
-# made for; NULL where it didn't say so yet.
+# made for; NULL where it didn't say so yet. ``behind``: ids of appliances that it owns and that count as up, but whose
+# probes don't keep their schedule; NULL: it vouches for none.
 nodes = Table(
     "nodes",
     metadata,
@@ -27,6 +28,7 @@ nodes = Table(
     Column("isolated", String, nullable=False),
     Column("drain_at", Float),
     Column("revision", String),
+    Column("behind", JSON),
 )
 
 # Who begins work for an appliance; ``node`` is None between a release and the next claim, ``epoch`` only ever grows.

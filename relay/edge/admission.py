@@ -173,7 +173,7 @@ class Admission:
 
     def _facts(self, domain: Domain, local: str, told: Verdict | None) -> Facts:
         health = self._directory.health(domain.appliance_id)
-        proven_up = health.state is Health.UP and self._pulse.fresh(domain.appliance_id, self._clock.monotonic())
+        proven_up = health.state is Health.UP and self._pulse.proven(domain.appliance_id, self._clock.monotonic())
         # RFC 5321 4.5.1: the postmaster of a domain exists.
         exists = local.lower() == "postmaster"
         verdict = Verdict.TAKEN if exists else told or self._recipients.verdict(domain, local)

@@ -45,7 +45,7 @@ class Watching:
         self.pulse = Pulse()
         self.evidence = Evidence()
         node_settings = NodeSettings(name=name, hostname="relay.test", mx_names=["relay.test"])
-        self.node = Node(self.db, self.clock, node_settings, [], "1.0", self.directory, timing=timing)
+        self.node = Node(self.db, self.clock, node_settings, [], "1.0", self.directory, timing=timing, pulse=self.pulse)
         endpoints = Endpoints(Resolver(Dns(resolvers=[resolver], timeout=1.0)), node_settings)
         self.wake = Wake(self.db, self.directory, self.node.owns)
         self.watcher = Watcher(
