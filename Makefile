@@ -1,5 +1,5 @@
 # make run    a node on the embedded database, set up from nothing
-# make test   every test, set up from nothing
+# make test   every test, set up from nothing; with ENGINE=postgresql on a server of their own instead of SQLite
 # make check  what must hold before a commit: lint, types, layers, tests
 # make bench  speed and memory beside Postfix (needs its Debian package)
 # make faults what the relay survives, at full length, and the table of it in README (root, for disks and clocks)
@@ -16,9 +16,10 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 # Most tests wait for a server more than they compute: more of them at a time than there are processors. But those of
 # the edge open a thousand connections, send 50 MB and measure memory: one after the other, alone.
 EDGE := tests/integration/edge
-PYTEST := $(BIN)/pytest $(EDGE) && $(BIN)/pytest -n 3 --dist loadfile --max-worker-restart=0 --ignore=$(EDGE)
+PYTEST = $(BIN)/pytest --engine $(ENGINE) $(EDGE) && $(BIN)/pytest --engine $(ENGINE) -n 3 --dist loadfile --max-worker-restart=0 --ignore=$(EDGE)
 
 SECONDS ?= 300
+ENGINE ?= sqlite
 
 .PHONY: run test check bench faults fuzz lock clean parts
 

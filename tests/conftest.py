@@ -4,18 +4,62 @@ from __future__ import annotations
 
 import inspect
 import signal
+from collections.abc import Iterator
 
 import pytest
 import uvloop
 
-from tests.support.database import engine
-from tests.support.postgres import postgres, postgres_url
+from tests.support.database import engine, made_on, passing
+from tests.support.postgres import PostgresCluster, postgres, postgres_url
 
 __all__ = ["engine", "postgres", "postgres_url"]  # fixtures that any test may ask for
 
 # A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
 # that: without this, a command that a test interrupts would go on for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="what tests that choose no database themselves have theirs on",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL what is about SQLite alone is skipped."""
+    if config.getoption("engine") == "sqlite":
+        return
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and callspec.params.get("engine") == "sqlite":
+            item.add_marker(pytest.mark.skip(reason="is told on SQLite without --engine"))
+        elif (mark := item.get_closest_marker("sqlite_only")) is not None:
+            (reason,) = mark.args
+            item.add_marker(pytest.mark.skip(reason=f"SQLite's own: {reason}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chosen_engine(request: pytest.FixtureRequest) -> Iterator[PostgresCluster | None]:
+    """Where tests that choose no database themselves have theirs; None: in files."""
+    if request.config.getoption("engine") == "sqlite":
+        yield None
+        return
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    with made_on(cluster):
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def databases_pass(request: pytest.FixtureRequest, chosen_engine: PostgresCluster | None) -> Iterator[None]:
+    """What databases a test makes on the server are gone after it."""
+    if chosen_engine is None and "postgres" not in request.fixturenames:
+        yield
+        return
+    with passing(request.getfixturevalue("postgres")):
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

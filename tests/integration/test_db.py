@@ -18,6 +18,7 @@ from relay.errors import DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseN
 from tests.support.database import make_database
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_every_connection_reads_back_what_durability_rests_on(tmp_path: Path) -> None:
     """WAL, synchronous=FULL and incremental vacuum are there, on reading and writing connections alike."""
     database = make_database(tmp_path)
@@ -31,6 +32,7 @@ def test_every_connection_reads_back_what_durability_rests_on(tmp_path: Path) ->
     database.close()
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_a_database_without_incremental_vacuum_is_refused(tmp_path: Path) -> None:
     """A file made by something else can't give its space back, and is not used in silence."""
     path = tmp_path / "foreign.db"
@@ -41,6 +43,7 @@ def test_a_database_without_incremental_vacuum_is_refused(tmp_path: Path) -> Non
         Database(f"sqlite:///{path}")
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_missing_older_newer_and_damaged_are_told_apart(tmp_path: Path) -> None:
     """Each says in one line what to do."""
     url = f"sqlite:///{tmp_path / 'relay.db'}"
@@ -74,7 +77,7 @@ def test_a_newer_database_may_say_that_this_program_can_go_on(tmp_path: Path) ->
     database = make_database(tmp_path)
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999_tomorrow'"))
-        connection.execute(text("CREATE TABLE tomorrow (a)"))
+        connection.execute(text("CREATE TABLE tomorrow (a INTEGER)"))
     database.close()
     database = Database(database.url)
     with database.write() as connection:
@@ -104,6 +107,7 @@ def test_every_migration_is_known_by_its_file(tmp_path: Path) -> None:
     assert relay_db.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_what_holds_mail_is_not_for_everybody_to_read(tmp_path: Path) -> None:
     """Neither the database nor the files beside it give others any right."""
     database = make_database(tmp_path)
@@ -117,6 +121,7 @@ def test_what_holds_mail_is_not_for_everybody_to_read(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_reading_what_is_damaged_is_refused_in_words(tmp_path: Path) -> None:
     """Damage behind a sound first page is one line of ours, not the driver's exception."""
     database = make_database(tmp_path)
@@ -130,6 +135,7 @@ def test_reading_what_is_damaged_is_refused_in_words(tmp_path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.sqlite_only("what a file is like")
 def test_a_lock_that_lasts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process in the middle of a write makes us wait, then say so."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)

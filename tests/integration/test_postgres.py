@@ -28,7 +28,6 @@ def test_a_server_that_may_lose_what_it_has_committed_is_refused(postgres: Postg
     postgres.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}")
     with pytest.raises(DatabaseError, match=f"can't promise to keep mail: synchronous_commit is {setting[21:]};"):
         Database(url)
-    postgres.drop_all()
 
 
 def test_text_in_an_encoding_of_its_own_is_refused(postgres: PostgresCluster) -> None:
@@ -57,7 +56,6 @@ def test_what_keeps_us_out_is_said_with_what_to_do(postgres: PostgresCluster) ->
         assert not {"correct", "wrong"} & set(said.replace(":", " ").split())
     with pytest.raises(DatabaseError, match="permission denied .*locked should own the database"):
         upgrade(postgres.url("postgres", f"locked:{PASSWORD.replace(' ', '%20')}"))
-    postgres.drop_all()
 
 
 def test_a_database_has_a_name_that_anybody_may_see() -> None:
@@ -82,7 +80,6 @@ def test_two_who_upgrade_at_once_take_turns(postgres: PostgresCluster) -> None:
         one.join()
     assert len(done) == 2
     Database(url).close()
-    postgres.drop_all()
 
 
 def test_writers_take_turns_and_what_was_read_stays_true(postgres_url: str) -> None:
@@ -209,7 +206,6 @@ def test_behind_a_pooler_everything_works_but_being_told(postgres: PostgresClust
             assert list(listener.notifies(timeout=20, stop_after=1))
         db.close()
         direct.close()
-    postgres.drop_all()
 
 
 def test_what_cannot_be_changed_is_a_ticket_s_history(postgres_url: str) -> None:

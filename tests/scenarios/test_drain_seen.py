@@ -11,6 +11,8 @@ from tests.support.desk import PATIENCE
 from tests.support.primary import HANG
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_an_operator_sees_how_the_mail_comes_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status shows what a running node's drain has done; history and ticket keep what was handed back."""

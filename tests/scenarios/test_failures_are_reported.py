@@ -5,12 +5,16 @@ from __future__ import annotations
 from email import message_from_bytes
 from pathlib import Path
 
+import pytest
+
 from relay.mail import Reply
 from tests.scenarios.balance import SENDER
 from tests.scenarios.stage import DOMAIN, NIGHT, stage
 from tests.support.desk import PATIENCE
 from tests.support.primary import Answer, on_port_25
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 FORGED = "victim@forged.example"
 

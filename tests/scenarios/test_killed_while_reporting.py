@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from email import message_from_bytes
 from pathlib import Path
 from subprocess import Popen
 
+from sqlalchemy import update
+
+from relay.delivery.drains import drains
 from relay.mail import Reply
 from tests.scenarios.stage import DOMAIN
+from tests.support.database import open_database
 from tests.support.desk import PATIENCE, Desk
 from tests.support.dns_stub import DnsStub
 from tests.support.node import SHORT
@@ -45,7 +48,7 @@ async def test_what_bounces_is_reported_once_whoever_kills_the_node(tmp_path: Pa
             await desk.until(DOMAIN, health="up")
             await asyncio.to_thread(_send, port)
             await desk.until(DOMAIN, queued=0, held=len(SENDERS) * EACH)
-            _close_the_window(tmp_path / "relay.db")
+            await asyncio.to_thread(_close_the_window, tmp_path)
             await eventually(lambda: len(world.messages) > 5, timeout=PATIENCE, every=0.001)
             process.kill()
             await asyncio.to_thread(process.wait)
@@ -87,12 +90,10 @@ def _send(port: int) -> None:
                 )
 
 
-def _close_the_window(database: Path) -> None:
+def _close_the_window(folder: Path) -> None:
     """The fifteen minutes after the return are over."""
-    raw = sqlite3.connect(database, timeout=PATIENCE)
-    with raw:
-        raw.execute("UPDATE drains SET window_until = 0")
-    raw.close()
+    with closing(open_database(folder)) as database, database.write() as connection:
+        connection.execute(update(drains).values(window_until=0.0))
 
 
 def _contents(world: ScriptedPrimary) -> list[bytes]:

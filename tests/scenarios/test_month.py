@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.scenarios.stage import NIGHT, stage
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 async def test_an_outage_at_night_is_in_the_report_of_its_month(tmp_path: Path) -> None:

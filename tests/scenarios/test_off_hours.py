@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.scenarios.stage import DOMAIN, NIGHT, proven, stage
 from tests.support.primary import HANG
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 async def test_an_outage_at_night_is_a_p3_with_its_proof_and_costs_no_letter(tmp_path: Path) -> None:

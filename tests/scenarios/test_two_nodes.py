@@ -14,11 +14,14 @@ import pytest
 from relay.cluster.lease import Timing
 from tests.integration.cli.console import Relayctl
 from tests.scenarios.balance import Copy, at_home, balance, send
+from tests.support.database import database_url
 from tests.support.desk import PATIENCE
 from tests.support.dns_stub import DnsStub
 from tests.support.node import Node, running
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 DOMAIN = "acme.example"
 QUICK = Timing(renew=0.2, dead_after=2.0, margin=0.6)
@@ -29,7 +32,7 @@ async def node(folder: Path, name: str, dns: DnsStub | None = None) -> AsyncIter
     """One of the cluster in ``folder``, with a name server of its own."""
     own = folder / name
     own.mkdir()
-    settings: dict[str, dict[str, Any]] = {"node": {"name": name, "database": f"sqlite:///{folder / 'relay.db'}"}}
+    settings: dict[str, dict[str, Any]] = {"node": {"name": name, "database": database_url(folder)}}
     if dns is not None:
         settings["dns"] = {"resolvers": [dns.address]}
     async with running(own, settings=settings, timing=QUICK) as found:

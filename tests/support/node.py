@@ -1,4 +1,4 @@
-"""A whole node in this process: every part of it, real sockets on loopback, a real database file, and its operator.
+"""A whole node in this process: every part of it, real sockets on loopback, a real database, and its operator.
 
     async with running(tmp_path, clock=StagedClock.at("2026-11-28 20:00")) as node:
         await node.relayctl("domain", "add", "acme.example", "--primary", primary.address)
@@ -21,13 +21,14 @@ from relay.clock import Clock
 from relay.cluster.lease import Timing
 from relay.db import upgrade
 from relay.settings import load
+from tests.support.database import LOCAL, placed
 from tests.support.desk import PATIENCE, Desk
 from tests.support.waiting import eventually
 
 HOSTNAME = "mx2.relay.example"
 
 SHORT: Mapping[str, Mapping[str, Any]] = {
-    "node": {"name": "one", "hostname": HOSTNAME, "mx_names": [HOSTNAME], "database": "sqlite:///relay.db"},
+    "node": {"name": "one", "hostname": HOSTNAME, "mx_names": [HOSTNAME], "database": LOCAL},
     "smtp": {"listen": ["127.0.0.1:0"]},
     "watch": {"interval": 0.3, "down_interval": 0.1, "connect_timeout": 2.0},
     "continuity": {"ticket_after": 0.4, "settle": 0.2, "proof_after": 60},
@@ -70,6 +71,7 @@ async def running(
 ) -> AsyncIterator[Node]:
     """A node with its files in ``folder``, which may hold those of one that ran before; stopped cleanly at the end."""
     config = folder / "relay.toml"
+    settings = placed(folder, settings)
     tables = {table: {**SHORT.get(table, {}), **settings.get(table, {})} for table in {*SHORT, *settings}}
     config.write_text(
         "\n".join(

@@ -83,11 +83,21 @@ class PostgresCluster:
         """The URL of a new database without tables."""
         return self.url(self._create(self._name(), "template0"))
 
-    def drop_all(self) -> None:
-        """Remove the databases that were made, whoever still uses them."""
-        for name in self._made:
+    def copy_of(self, url: str, instead: str | None = None) -> str:
+        """The URL of a new database with all that is in this one, which nobody uses at present. ``instead``: of that
+        one, by the same name."""
+        name = self._name() if instead is None else instead.rpartition("/")[2]
+        if instead is not None:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        self._made.clear()
+        return self.url(self._create(name, url.rpartition("/")[2]))
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """What databases are made within the block are gone after it, whoever still uses them."""
+        before = len(self._made)
+        yield
+        while len(self._made) > before:
+            self.execute(f"DROP DATABASE {self._made.pop()} WITH (FORCE)")
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """As the server's own administrator, outside of any transaction."""
@@ -233,7 +243,6 @@ def postgres() -> Iterator[PostgresCluster]:
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
+def postgres_url(postgres: PostgresCluster) -> str:
     """A database of the test's own, with this program's tables."""
-    yield postgres.fresh()
-    postgres.drop_all()
+    return postgres.fresh()

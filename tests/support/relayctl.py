@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.database import placed
 from tests.support.netns import HERE, Host
 from tests.support.processes import running, tail
 from tests.support.waiting import wait_until
@@ -33,7 +34,7 @@ class Relay:
         # A JSON string, number, boolean or list of them is one in TOML too.
         tables = (
             f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
-            for table, keys in settings.items()
+            for table, keys in placed(folder, settings).items()
         )
         self.config.write_text("\n".join(tables))
         self.tell("init")

@@ -15,7 +15,6 @@ import pytest
 
 from relay.backup.record import last_sound
 from relay.clock import Clock
-from relay.db import Database
 from tests.integration.backup.conftest import Mail, left_behind
 from tests.integration.cli.console import Relayctl
 from tests.integration.queue.material import house
@@ -76,7 +75,7 @@ def test_a_backup_is_a_tar_that_says_what_it_is_and_checks_itself(
 def test_a_backup_is_noted_in_the_database(relayctl: Relayctl, mail: Mail) -> None:
     """With its moment, its size and where it is."""
     told = relayctl.json("db", "backup", relayctl.folder / "saved.tar")
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.read() as connection:
         noted = last_sound(connection)
     db.close()
@@ -112,7 +111,7 @@ def test_a_damaged_database_is_saved_with_a_warning_and_removes_no_older_one(rel
     folder = relayctl.folder / "saved"
     folder.mkdir()
     (folder / f"relay-n1-{NIGHT[0]}.tar").touch()
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.write() as connection:
         connection.exec_driver_sql("UPDATE ledger SET accepted = accepted + 1 WHERE domain = 'bolt.example'")
     answer = relayctl("db", "backup", folder, "--keep", 1)

@@ -11,7 +11,6 @@ import pytest
 from relay import events
 from relay.backup.record import KEPT, Made, last_sound, remember
 from relay.clock import Clock
-from relay.db import Database
 from tests.integration.cli.console import Relayctl
 from tests.support.node import running
 from tests.support.waiting import eventually
@@ -20,7 +19,7 @@ DAY = 86400.0
 
 
 def note(relayctl: Relayctl, *, age: float, sound: bool = True) -> None:
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.write() as connection:
         remember(connection, Made(Clock().now() - age, 2.0, "/srv/saved.tar", 12_000_000, sound))
     db.close()
@@ -92,7 +91,7 @@ async def test_the_metric_is_the_moment_of_the_last_backup(tmp_path: Path, monke
 
 def test_backups_long_ago_are_forgotten(relayctl: Relayctl) -> None:
     """The record doesn't grow for ever."""
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.write() as connection:
         for number in range(KEPT + 5):
             remember(connection, Made(float(number), 1.0, "there", 1, True))

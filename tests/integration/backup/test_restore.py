@@ -36,7 +36,7 @@ def backup(relayctl: Relayctl) -> Path:
 
 
 def database(relayctl: Relayctl) -> Database:
-    return Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    return relayctl.database()
 
 
 def changed(archive: Path, **about: Any) -> Path:

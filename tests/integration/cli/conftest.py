@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
 
 from relay.clock import Clock
-from relay.db import upgrade
 from relay.queue.states import Reason, State
 from tests.integration.cli.console import Relayctl
 from tests.integration.queue.material import LATER, NO, House, house, outcomes
+from tests.support.database import copy_database, make_database
 
 HOUR = 3600.0
 CONTENT = b"Subject: hello\r\nMessage-ID: <5@elsewhere.example>\r\n\r\nA letter.\r\n.a dot\r\n"
@@ -22,14 +21,14 @@ CONTENT = b"Subject: hello\r\nMessage-ID: <5@elsewhere.example>\r\n\r\nA letter.
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a database that nothing is in, to be copied: migrations take longer than most tests."""
     folder = tmp_path_factory.mktemp("empty")
-    upgrade(f"sqlite:///{folder / 'relay.db'}")
+    make_database(folder).close()
     return folder
 
 
 @pytest.fixture
 def relayctl(empty: Path, tmp_path: Path) -> Relayctl:
     """With an empty database."""
-    shutil.copytree(empty, tmp_path, dirs_exist_ok=True)
+    copy_database(empty, tmp_path)
     return Relayctl(tmp_path)
 
 
@@ -82,5 +81,5 @@ def posted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mail]:
 def mail(relayctl: Relayctl, posted: tuple[Path, Mail]) -> Mail:
     """Seven messages for nine recipients, in the database of ``relayctl``."""
     folder, numbers = posted
-    shutil.copytree(folder, relayctl.folder, dirs_exist_ok=True)
+    copy_database(folder, relayctl.folder)
     return numbers

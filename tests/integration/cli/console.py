@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import text
 
 from cli.main import main
+from relay.db import Database
+from relay.db import place as named
+from tests.support.database import database_url, on_a_server, open_database
 from tests.support.relayctl import RELAYCTL
 
 SETTINGS = """\
@@ -37,6 +41,14 @@ timeout = 0.2
 [metrics]
 listen = ""
 """
+
+
+def settings(folder: Path) -> str:
+    """relay.toml of a machine whose database is this folder's, where none has been made yet."""
+    if not on_a_server():
+        return SETTINGS
+    ours = SETTINGS.replace("sqlite:///relay.db", database_url(folder, empty=True))
+    return ours + '[limits]\ndatabase_capacity = "100GB"\n'
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,21 @@ class Relayctl:
         self.folder = folder
         self.config = folder / "relay.toml"
         if not self.config.exists():
-            self.config.write_text(SETTINGS)
+            self.config.write_text(settings(folder))
+
+    def database(self, *, check: bool = True) -> Database:
+        """What it works on, ``check=False``: whatever that is; the caller closes it."""
+        return open_database(self.folder, check=check)
+
+    @property
+    def place(self) -> str:
+        """The database, as it is named to people."""
+        return named(database_url(self.folder)).name
+
+    def run_sql(self, statement: str, **values: object) -> None:
+        """Behind its back, in a database of whatever version."""
+        with contextlib.closing(self.database(check=False)) as database, database.write() as connection:
+            connection.execute(text(statement), values)
 
     def __call__(self, *argv: str | int, stdin: str | bytes = "") -> Answer:
         """In this process, without a terminal."""

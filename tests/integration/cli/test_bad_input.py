@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from relay import db as relay_db
 from tests.integration.cli.console import SETTINGS, Relayctl
+from tests.support.database import on_a_server
+from tests.support.obstacles import impatient, turn_taken
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,7 @@ def test_a_wrong_variable_is_named(relayctl: Relayctl, monkeypatch: pytest.Monke
     assert "RELAY_SMPT__TIMEOUT is not a setting; sections are node, smtp, " in relayctl.refuses("status")
 
 
+@pytest.mark.sqlite_only("the file is gone; who finds no server is told in test_postgres")
 def test_a_database_that_is_missing_is_named(relayctl: Relayctl) -> None:
     """With the command that makes one."""
     (relayctl.folder / "relay.db").unlink()
@@ -65,26 +68,28 @@ def test_a_database_that_is_missing_is_named(relayctl: Relayctl) -> None:
         assert line == f"no database at {relayctl.folder / 'relay.db'}; 'relayctl init' makes one"
 
 
-def test_a_database_of_another_version_is_told_from_a_damaged_one(relayctl: Relayctl) -> None:
-    """Older: upgrade it. Newer: install that version. No database at all: said."""
-    path = relayctl.folder / "relay.db"
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE alembic_version SET version_num = '0001_appliances'")
-    raw.commit()
-    assert relayctl.refuses("status") == f"{path} is older than this program; run 'relayctl db upgrade'"
-    raw.execute("UPDATE alembic_version SET version_num = '9999_tomorrow'")
-    raw.execute("UPDATE compatibility SET revision = '9999_tomorrow'")
-    raw.commit()
-    raw.close()
+def test_a_database_of_another_version_is_told_what_to_do(relayctl: Relayctl) -> None:
+    """Older: upgrade it. Newer: install that version."""
+    relayctl.run_sql("UPDATE alembic_version SET version_num = '0001_appliances'")
+    assert relayctl.refuses("status") == f"{relayctl.place} is older than this program; run 'relayctl db upgrade'"
+    relayctl.run_sql("UPDATE alembic_version SET version_num = '9999_tomorrow'")
+    relayctl.run_sql("UPDATE compatibility SET revision = '9998_the_day_before'")
     for command in (["status"], ["queue", "list"], ["db", "upgrade"], ["init"]):
         assert relayctl.refuses(*command) == (
-            f"{path} was made by a newer version of this program; install that version"
+            f"{relayctl.place} was made by a newer version of this program; install that version"
         )
+
+
+@pytest.mark.sqlite_only("what a file holds")
+def test_a_file_that_is_no_database_is_one_line(relayctl: Relayctl) -> None:
+    """Whatever is asked of it."""
+    path = relayctl.folder / "relay.db"
     path.write_bytes(b"this is not a database" * 400)
     for command in (["status"], ["queue", "hold"], ["db", "check"], ["db", "upgrade"], ["doctor"]):
         assert relayctl.refuses(*command) == f"{path}: file is not a database"
 
 
+@pytest.mark.sqlite_only("what a file holds")
 def test_a_damaged_database_is_one_line(relayctl: Relayctl) -> None:
     """Damage behind its first pages."""
     path = relayctl.folder / "relay.db"
@@ -98,23 +103,20 @@ def test_a_damaged_database_is_one_line(relayctl: Relayctl) -> None:
 
 def test_a_locked_database_is_one_line_for_who_writes(relayctl: Relayctl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who only read aren't kept waiting."""
-    monkeypatch.setattr(relay_db, "BUSY_TIMEOUT", 0.1)
+    impatient(monkeypatch)
     relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25")
-    path = relayctl.folder / "relay.db"
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    for command in (
-        ["domain", "add", "other.example", "--primary", "192.0.2.25"],
-        ["failover", "activate", "gold.example"],
-        ["ticket", "open", "gold.example", "-m", "no mail"],
-        ["maintenance", "add", "gold.example", "--for", "1h"],
-        ["recipient", "add", "gold.example", "info"],
-    ):
-        assert relayctl.refuses(*command) == f"{path} is locked by another process; try again"
-    for command in (["status"], ["queue", "list"], ["ticket", "list"], ["ledger"], ["domain", "list"]):
-        relayctl.does(*command)
-    other.execute("ROLLBACK")
-    other.close()
+    reason = "is busy: canceling statement due to lock timeout" if on_a_server() else "is locked by another process"
+    with closing(relayctl.database()) as database, turn_taken(database):
+        for command in (
+            ["domain", "add", "other.example", "--primary", "192.0.2.25"],
+            ["failover", "activate", "gold.example"],
+            ["ticket", "open", "gold.example", "-m", "no mail"],
+            ["maintenance", "add", "gold.example", "--for", "1h"],
+            ["recipient", "add", "gold.example", "info"],
+        ):
+            assert relayctl.refuses(*command) == f"{relayctl.place} {reason}; try again"
+        for command in (["status"], ["queue", "list"], ["ticket", "list"], ["ledger"], ["domain", "list"]):
+            relayctl.does(*command)
     relayctl.does("domain", "add", "other.example", "--primary", "192.0.2.25")
 
 
@@ -143,6 +145,7 @@ def guest() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.sqlite_only("rights to a file")
 def test_a_folder_that_may_not_be_written_is_one_line(guest: Path) -> None:
     """Reading needs the right to write too, in WAL mode: that is said, not only that it failed."""
     relayctl = Relayctl(guest)
@@ -154,6 +157,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(guest: Path) -> None:
     assert relayctl.refuses("init") == f"can't write {guest / 'other.toml'}: Permission denied"
 
 
+@pytest.mark.sqlite_only("rights to a file")
 def test_a_folder_that_may_not_be_read_is_one_line(guest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database's, or that of the config."""
     closed = guest / "closed"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.integration.cli.console import Relayctl
+from tests.support.database import everything_in
 
 URL = "ldaps://127.0.0.1:9/dc=acme,dc=example?mail?sub?(objectClass=person)"
 SPARE = "ldap://127.0.0.1:19/dc=acme,dc=example"
@@ -59,7 +61,8 @@ def test_a_directory_is_kept_as_it_was_entered(relayctl: Relayctl, password: Pat
         "appliance acme.example changed: directory\n"
     )
     assert relayctl.json("appliance", "show", "acme.example")["directory"] is None
-    assert b"correct horse" not in (relayctl.folder / "relay.db").read_bytes()
+    with closing(relayctl.database()) as db:
+        assert "correct horse" not in everything_in(db)
 
 
 @pytest.mark.parametrize(

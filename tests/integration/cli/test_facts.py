@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import tomllib
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic import command as alembic
 from alembic.config import Config
 
-from relay.db import MIGRATIONS, Database, revisions
+from relay.db import MIGRATIONS, revisions
 from tests.integration.cli.conftest import Mail
-from tests.integration.cli.console import SETTINGS, Relayctl
+from tests.integration.cli.console import Relayctl
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -106,6 +104,7 @@ def test_what_a_command_changed_is_told_as_facts(relayctl: Relayctl, command: li
     assert all(TIME.fullmatch(time) for time in _times(facts)), facts
 
 
+@pytest.mark.sqlite_only("the database of a config that init writes")
 def test_init_makes_a_config_and_a_database(tmp_path: Path) -> None:
     """The config reads as it was written, the example is there, and doing it again changes nothing."""
     relayctl = Relayctl(tmp_path)
@@ -131,21 +130,20 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     """And says from where to where; a second time there is nothing to do."""
     folder = tmp_path / "older"
     folder.mkdir()
-    (folder / "relay.toml").write_text(SETTINGS)
-    _made_by_an_older_program(folder / "relay.db", "0001_appliances")
     relayctl = Relayctl(folder)
+    _made_by_an_older_program(relayctl, "0001_appliances")
     assert "run 'relayctl db upgrade'" in relayctl.refuses("status")
-    path, head = folder / "relay.db", revisions()[-1]
-    assert relayctl.does("db", "upgrade") == f"{path} is at {head}, was at 0001_appliances\n"
+    head = revisions()[-1]
+    assert relayctl.does("db", "upgrade") == f"{relayctl.place} is at {head}, was at 0001_appliances\n"
     assert relayctl.json("db", "upgrade") == {"before": head, "after": head}
     assert relayctl.json("db", "check") == {"ok": True, "faults": []}
 
 
 TWO_MESSAGES = """
-INSERT INTO content VALUES (1 * 65536, 0, x'00'), (2 * 65536, 0, x'00');
+INSERT INTO content VALUES (1 * 65536, false, ''), (2 * 65536, false, '');
 INSERT INTO messages VALUES
-    (1, 1, 1, 0, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP'),
-    (2, 1, 2, 0, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP');
+    (1, 1, 1, false, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP'),
+    (2, 1, 2, false, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP');
 INSERT INTO recipients VALUES
     (1 * 65536, 1, 1, 'acme.example', 'x@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
     (1 * 65536 + 1, 1, 1, 'acme.example', 'y@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
@@ -162,21 +160,18 @@ def test_what_waits_in_an_older_database_is_counted(tmp_path: Path) -> None:
     """A database from before messages were counted has its sums after the upgrade, and passes its check."""
     folder = tmp_path / "older"
     folder.mkdir()
-    (folder / "relay.toml").write_text(SETTINGS)
-    _made_by_an_older_program(folder / "relay.db", "0007_delivery")
-    with closing(sqlite3.connect(folder / "relay.db")) as raw:
-        raw.executescript(TWO_MESSAGES)
     relayctl = Relayctl(folder)
+    _made_by_an_older_program(relayctl, "0007_delivery")
+    for statement in TWO_MESSAGES.strip().split(";\n"):
+        relayctl.run_sql(statement)
     relayctl.does("db", "upgrade")
     assert relayctl.json("db", "check") == {"ok": True, "faults": []}
 
 
-def _made_by_an_older_program(path: Path, revision: str) -> None:
+def _made_by_an_older_program(relayctl: Relayctl, revision: str) -> None:
     """A database as the program was when ``revision`` was its last."""
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        raw.execute("PRAGMA journal_mode=WAL")
-    database = Database(f"sqlite:///{path}", check=False)
+    database = relayctl.database(check=False)
+    database.make()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with database.write() as connection:
@@ -187,15 +182,12 @@ def _made_by_an_older_program(path: Path, revision: str) -> None:
 
 def test_a_ledger_that_disagrees_with_the_mail_is_found(relayctl: Relayctl, mail: Mail) -> None:
     """Each fault is a line, and the exit status tells."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
-    with database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM recipients WHERE message_id = ?", (mail.bolt,))
-    database.close()
+    relayctl.run_sql("DELETE FROM recipients WHERE message_id = :bolt", bolt=mail.bolt)
     answer = relayctl("db", "check", "--json")
     facts = json.loads(answer.out)
     assert answer.status == 1
     assert not facts["ok"] and any("ledger of bolt.example" in fault for fault in facts["faults"])
-    assert answer.err == f"relayctl: {len(facts['faults'])} faults found in {relayctl.folder / 'relay.db'}\n"
+    assert answer.err == f"relayctl: {len(facts['faults'])} faults found in {relayctl.place}\n"
     *told, remedy = relayctl("db", "check").out.splitlines()
     assert told == facts["faults"]
     assert "deploy/runbook.md" in remedy

@@ -17,7 +17,10 @@ from relay.db import Database
 from tests.integration.cli.conftest import Mail
 from tests.integration.cli.console import Relayctl
 from tests.integration.cluster.nodes import add_appliances, running
+from tests.support.database import database_url
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,7 @@ def _quiet() -> Iterator[None]:
 
 
 def url(relayctl: Relayctl) -> str:
-    return f"sqlite:///{relayctl.folder / 'relay.db'}"
+    return database_url(relayctl.folder)
 
 
 async def told(relayctl: Relayctl, *argv: str) -> Any:

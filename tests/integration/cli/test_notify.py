@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from relay.db import Database
 from relay.tickets.people import store
-from tests.integration.cli.console import SETTINGS, Relayctl
+from tests.integration.cli.console import Relayctl, settings
 from tests.support.processes import free_port
 
 NOW = 4_000_000_000.0
@@ -42,7 +41,7 @@ def target() -> Iterator[Any]:
 
 
 def configure(relayctl: Relayctl, text: str) -> None:
-    relayctl.config.write_text(SETTINGS + text)
+    relayctl.config.write_text(settings(relayctl.folder) + text)
 
 
 def checks(relayctl: Relayctl) -> list[dict[str, Any]]:
@@ -109,7 +108,7 @@ def test_who_has_heard_nothing_is_named_by_status_doctor_and_ticket(relayctl: Re
     relayctl.does("ticket", "open", "gold.example", "-m", "slow")
     configure(relayctl, f'[notify]\nurls = ["json://hooks.example:{free_port()}/s3cr3t"]\n')
     assert [one["result"] for one in checks(relayctl)] == ["ok"]
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.write() as connection:
         store.add(connection, 1, "everyone", "event 1", "opened", {}, 1e9, 1e9)
         (batch,) = store.due(connection, 1e9, ())

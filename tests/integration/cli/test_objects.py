@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from relay.appliances import store
-from relay.db import Database
 from relay.recipients import remembered
 from relay.recipients.learned import Answer, Known
 from relay.recipients.remembered import Key
@@ -175,7 +174,7 @@ def test_learned_recipients_are_shown_and_forgotten(relayctl: Relayctl) -> None:
     relayctl.does("domain", "add", "gold.example", "--primary", "192.0.2.25", "--recipients", "learned")
     assert relayctl.does("recipient", "list", "gold.example").startswith("nothing has been learned of gold.example yet")
     assert relayctl.json("domain", "set", "gold.example", "--never-seen", "defer")["never_seen"] == "defer"
-    with closing(Database(f"sqlite:///{relayctl.folder / 'relay.db'}")) as db, db.write() as connection:
+    with closing(relayctl.database()) as db, db.write() as connection:
         domain = store.get_domain(connection, "gold.example")
         key = Key(domain.id, domain.created_at)
         seen = {"ann": Known(Answer.ACCEPTED, 1e9, 2e9, 7), "nobody": Known(Answer.REJECTED, 1e9, 1e9)}

@@ -30,7 +30,6 @@ def test_init_makes_the_tables_and_a_second_one_changes_nothing(postgres: Postgr
     assert [row["quota_bytes"] for row in relayctl.json("domain", "list")] == [100_000_000_000]
     with Database(url).read():
         pass
-    postgres.drop_all()
 
 
 def test_a_node_that_was_stopped_is_removed(postgres: PostgresCluster, tmp_path: Path) -> None:

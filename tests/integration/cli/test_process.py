@@ -18,7 +18,6 @@ import pytest
 from relay.appliances import store
 from relay.appliances.model import Primary
 from relay.clock import Clock
-from relay.db import Database
 from tests.integration.cli.conftest import Mail
 from tests.integration.cli.console import Relayctl, balanced
 from tests.integration.queue.material import house
@@ -32,7 +31,7 @@ MANY = 1500
 @pytest.fixture
 def large(relayctl: Relayctl) -> Iterator[Relayctl]:
     """More domains than a pipe holds."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
     with database.write() as connection:
         owner = store.add_appliance(connection, 0.0, name="acme", primaries=(Primary("192.0.2.25"),))
         for number in range(MANY):
@@ -220,6 +219,7 @@ def test_bash_completes_commands_options_and_names(
     assert shown.stderr == ""
 
 
+@pytest.mark.sqlite_only("the file is gone")
 def test_completion_stays_silent_where_there_is_no_database(relayctl: Relayctl) -> None:
     """The command itself will say so."""
     (relayctl.folder / "relay.db").unlink()

@@ -25,7 +25,7 @@ DAY = 24 * HOUR
 @pytest.fixture
 def database(relayctl: Relayctl, mail: Mail) -> Iterator[Database]:
     """With a node that runs, and a primary that is down."""
-    database, now = Database(f"sqlite:///{relayctl.folder / 'relay.db'}"), Clock().now()
+    database, now = relayctl.database(), Clock().now()
     with database.write() as connection:
         connection.execute(
             insert(nodes).values(

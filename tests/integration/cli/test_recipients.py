@@ -8,7 +8,6 @@ import pytest
 
 from relay.appliances import store
 from relay.appliances.facts import Health, HealthFact, set_health
-from relay.db import Database
 from relay.recipients import lists, remembered
 from relay.recipients.entry import Entry, Source
 from relay.recipients.learned import Answer, Known
@@ -27,7 +26,7 @@ def gold(relayctl: Relayctl) -> Relayctl:
 
 def sync(relayctl: Relayctl, *locals_: str) -> None:
     """What a directory says."""
-    db = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    db = relayctl.database()
     with db.write() as connection:
         domain = store.get_domain(connection, "gold.example")
         lists.replace(connection, domain, Source.SYNC, [Entry.parse(domain.name, one) for one in locals_], 0.0)
@@ -153,7 +152,7 @@ def test_whether_mail_would_be_taken_is_answered_as_at_the_edge(gold: Relayctl) 
 def test_what_was_learned_is_answered_from_memory(gold: Relayctl) -> None:
     """No primary is asked; the never-seen meet what the domain wants for them."""
     gold.does("domain", "set", "gold.example", "--recipients", "learned")
-    db = Database(f"sqlite:///{gold.folder / 'relay.db'}")
+    db = gold.database()
     with db.write() as connection:
         domain = store.get_domain(connection, "gold.example")
         known = {"ann": Known(Answer.ACCEPTED, 1e9, 2e9), "nobody": Known(Answer.REJECTED, 1e9, 2e9, 3)}
@@ -173,7 +172,7 @@ def test_what_else_speaks_against_mail_is_answered_too(gold: Relayctl) -> None:
     assert answers(gold, "ann@gold.example") == ["deferred 451 4.7.1"]
     gold.does("domain", "set", "gold.example", "--until", "none", "--when-up", "defer")
     assert answers(gold, "ann@gold.example") == ["taken"]
-    db = Database(f"sqlite:///{gold.folder / 'relay.db'}")
+    db = gold.database()
     with db.write() as connection:
         set_health(connection, 1, HealthFact(Health.UP, "answers", 0.0))
     db.close()

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, text
 
 from relay.appliances import facts, store
 from relay.continuity.store import add_history
-from relay.db import Database
 from relay.tickets import desk, operators
 from relay.tickets.states import Condition, Priority
 from relay.tickets.ticket import Wanted
@@ -55,7 +54,7 @@ def history(connection: Connection, customer: str) -> None:
 @pytest.fixture
 def march(relayctl: Relayctl) -> Iterator[Relayctl]:
     """Acme Ltd has had an outage; Bolt Ltd nothing."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
     with database.write() as connection:
         history(connection, "Acme Ltd")
         store.add_appliance(connection, at("1 00:00"), name="bolt", customer="Bolt Ltd")

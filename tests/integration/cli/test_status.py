@@ -15,7 +15,6 @@ from relay.clock import Clock
 from relay.cluster.tables import nodes, owners
 from relay.continuity.proof import Proof
 from relay.continuity.store import record_proofs
-from relay.db import Database
 from relay.edge.tally import Tally
 from relay.mail import Client, Envelope, Recipient
 from relay.queue.model import Incoming
@@ -45,7 +44,7 @@ KEYS = {
 
 def _trouble(relayctl: Relayctl, name: str, health: Health, priority: int | None, *failing: str) -> None:
     """Facts as watch and continuity would have written them for an appliance."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
     now = Clock().now()
     with database.write() as connection:
         one = store.get_appliance(connection, name)
@@ -139,7 +138,7 @@ def test_what_else_is_behind_it_is_said(relayctl: Relayctl) -> None:
     relayctl.does("maintenance", "add", "acme", "--to", "2999-01-01")
     relayctl.does("maintenance", "add", "acme", "--from", "2998-01-01", "--to", "2998-01-02")
     relayctl.does("failover", "deactivate", "acme")
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
     with database.write() as connection:
         number = store.get_appliance(connection, "acme").id
         facts.set_finding(connection, number, "", "breaker", "the drain is stopped: nobody is known", 0.0)
@@ -209,7 +208,7 @@ def test_a_thousand_domains_cost_no_more_queries_than_three(relayctl: Relayctl, 
     relayctl.does("appliance", "add", "big", "--primary", "192.0.2.25")
     lines = "".join(f"domain-{number}.example,big\n" for number in range(1000))
     relayctl.does("domain", "import", "-", stdin=f"domain,appliance\n{lines}")
-    database, clock = Database(f"sqlite:///{relayctl.folder / 'relay.db'}"), Clock()
+    database, clock = relayctl.database(), Clock()
     with database.read() as connection:
         new = [domain for domain in store.list_domains(connection) if domain.name.startswith("domain-")]
     routes = tuple((domain, (Recipient(f"user@{domain.name}"),)) for domain in new)
@@ -247,7 +246,7 @@ def _statements(relayctl: Relayctl) -> int:
 
 def _refuse(relayctl: Relayctl, *refusals: tuple[str, str, int]) -> None:
     """Counts as a node would have written them: domain, reason, how often."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
 
     async def count() -> None:
         tally = Tally(database, Clock(), "n1")

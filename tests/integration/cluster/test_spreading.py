@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +12,7 @@ from relay.cluster.lease import OUTBOX, POSTMASTER
 from relay.cluster.orders import drain, resume
 from relay.db import Database
 from tests.integration.cluster.nodes import QUICK, Running, add_appliances, running
-from tests.integration.cluster.test_ownership import VICTIM
+from tests.integration.cluster.test_ownership import _victim
 from tests.support.database import make_database
 from tests.support.waiting import eventually
 
@@ -68,8 +66,7 @@ async def test_a_dead_nodes_appliances_are_spread_too(tmp_path: Path) -> None:
     """kill -9: those who are left share what it owned."""
     db = make_database(tmp_path)
     numbers = [*add_appliances(db, 20), *EVERYTHING]
-    argv = [sys.executable, "-c", VICTIM, db.url, tmp_path]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as victim:
+    with _victim(db, tmp_path / "victim") as victim:
         assert victim.stdout is not None
         try:
             assert await asyncio.to_thread(victim.stdout.readline) == "owns 20\n"
@@ -91,12 +88,12 @@ async def test_what_is_under_way_is_finished_first(tmp_path: Path) -> None:
         assert one.node.give(number, ["two", "nobody"]) == "two"
         assert not one.node.owns(number)
         await asyncio.sleep(4 * QUICK.renew)
-        with db.read() as connection:
+        with db.write() as connection:
             assert one.node.holds(connection, number), "an outcome that is decided meanwhile is still its own"
         assert not two.node.owns(number)
         one.busy.clear()
         await eventually(lambda: two.node.owns(number))
-        with db.read() as connection:
+        with db.write() as connection:
             assert not one.node.holds(connection, number)
             assert two.node.holds(connection, number)
     db.close()

@@ -45,7 +45,7 @@ def test_a_database_from_before_there_were_nodes_has_nobody_in_the_way(tmp_path:
         connection.execute(text("DROP TABLE nodes"))
         assert in_the_way(connection, KNOWN[0], KNOWN, now) == []
         assert in_the_way(connection, KNOWN[0], KNOWN, now, ["locked"]) == ["locked"]
-        connection.execute(text("CREATE TABLE nodes (name, heartbeat_at, stopped_at, drift)"))
+        connection.execute(text("CREATE TABLE nodes (name TEXT, heartbeat_at FLOAT, stopped_at FLOAT, drift FLOAT)"))
         rows = f"('runs', {now}, NULL, 0), ('stopped', {now}, {now}, 0), ('long gone', {now - 3600}, NULL, 0)"
         connection.execute(text(f"INSERT INTO nodes VALUES {rows}"))  # noqa: S608
         assert in_the_way(connection, KNOWN[0], KNOWN, now, ["locked"]) == ["locked", "runs"]

@@ -16,6 +16,7 @@ from relay.queue.ledger import ledger
 from relay.tickets import operators
 from relay.tickets.states import RELAY, Condition, Event, Priority, Status
 from tests.integration.continuity.world import World, world
+from tests.support.obstacles import refused
 from tests.unit.continuity.outages import DAY, NIGHT, at
 
 
@@ -418,15 +419,14 @@ async def test_one_appliance_that_cannot_be_written_holds_up_no_other(tmp_path: 
         for other in others:
             it.change(store.add_domain, it.now, name=f"{other.name}.example", appliance_id=other.id)
         *others, broken = others
-        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(broken.id, table="outages")))
-        for appliance in (it.appliance, *others, broken):
-            it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
-        it.shift(60)
-        await it.directory.refresh()
-        await it.controller.tick()
-        assert all(it.ticket(appliance=appliance) for appliance in (it.appliance, *others))
-        assert it.ticket(appliance=broken) is None
-        it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
+        with refused(it.db, "INSERT", "outages", broken.id):
+            for appliance in (it.appliance, *others, broken):
+                it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
+            it.shift(60)
+            await it.directory.refresh()
+            await it.controller.tick()
+            assert all(it.ticket(appliance=appliance) for appliance in (it.appliance, *others))
+            assert it.ticket(appliance=broken) is None
         it.shift(10)
         await it.until(lambda: it.ticket(appliance=broken))
 
@@ -436,22 +436,15 @@ async def test_evidence_that_cannot_be_kept_counts_for_nothing_and_holds_up_nobo
     async with world(tmp_path) as it:
         other = it.change(store.add_appliance, it.now, name="other", skip_proofs=("dns",))
         it.change(store.add_domain, it.now, name="other.example", appliance_id=other.id)
-        it.change(lambda connection: connection.exec_driver_sql(_REFUSES.format(it.appliance.id, table="proofs")))
-        for appliance in (it.appliance, other):
-            it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
-        it.shift(60)
-        await it.directory.refresh()
-        await it.until(lambda: (ticket := it.ticket(appliance=other)) and ticket.priority == 3)
-        assert it.priorities() == [1]
-        it.change(lambda connection: connection.exec_driver_sql("DROP TRIGGER refuses"))
+        with refused(it.db, "INSERT", "proofs", it.appliance.id):
+            for appliance in (it.appliance, other):
+                it.change(facts.set_health, appliance.id, HealthFact(Health.DOWN, "no connection", it.now))
+            it.shift(60)
+            await it.directory.refresh()
+            await it.until(lambda: (ticket := it.ticket(appliance=other)) and ticket.priority == 3)
+            assert it.priorities() == [1]
         it.shift(10)
         await it.until(lambda: it.ticket().priority == 3)  # type: ignore[union-attr]
-
-
-_REFUSES = """
-CREATE TRIGGER refuses BEFORE INSERT ON {table} WHEN new.appliance_id = {}
-BEGIN SELECT RAISE(ABORT, 'no'); END
-"""
 
 
 async def test_an_appliance_without_a_running_contract_opens_nothing(tmp_path: Path) -> None:

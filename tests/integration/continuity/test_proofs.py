@@ -22,6 +22,8 @@ from relay.settings import Smtp
 from tests.integration.continuity.world import World, world
 from tests.support.certificates import certificate
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 HOUR, DAY = 3600, 86400
 
 

@@ -56,6 +56,9 @@ RECORDS = {
     "relay.example A": ["127.0.0.3"],
 }
 
+PLENTY = 100 * 10**9
+"""Bytes of the volume, which of a file is known."""
+
 
 class World:
     """Made by :func:`world`. The node's listener is on 127.0.0.1; nobody listens where the DNS says that it does."""
@@ -221,7 +224,7 @@ async def world(folder: Path, *, start: float = NIGHT, edge: bool = True, **chan
         made.appliance, made.domain = made.change(_add, made.now, changes)
         await made.directory.refresh()
         key = made.see(secret)
-        made.queue = Queue(made.db, made.clock, "test", on_accept=lambda _: None)
+        made.queue = Queue(made.db, made.clock, "test", on_accept=lambda _: None, database_capacity=PLENTY)
         await made.queue.start()
         made.edge = Edge(
             settings,

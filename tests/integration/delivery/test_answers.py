@@ -118,8 +118,8 @@ async def test_a_primary_that_falls_silent_after_the_dot_stops_the_drain_when_it
     async with ScriptedPrimary() as primary, house(tmp_path, primary, max_connections=2, ramp=False) as home:
         for number in range(10):
             await home.accept(f"r{number}")
-        await home.returns()
         primary.on_content = HANG
+        await home.returns()
         await eventually(lambda: any(not taken.answered for taken in primary.messages))
         await home.down()
         primary.on_content = None

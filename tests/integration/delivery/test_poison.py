@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-import relay.db
 from relay import events
 from relay.appliances.facts import Health
 from relay.delivery.poison import InFlight, breakdowns
 from relay.errors import StartFailed
 from relay.queue.states import Reason, State
+from relay.queue.tables import content
 from tests.integration.delivery.house import House, house
+from tests.support.obstacles import impatient, turn_taken
 from tests.support.primary import ScriptedPrimary
 from tests.support.processes import need_root
 from tests.support.waiting import eventually
@@ -28,15 +28,20 @@ def counted(home: House, number: int) -> int:
     return times or 0
 
 
+def damage(home: House, number: int) -> None:
+    """On disk."""
+    pieces = (content.c.id >= number << 16) & (content.c.id < number + 1 << 16)
+    with home.db.write() as connection:
+        connection.execute(update(content).where(pieces).values(data=b"\0"))
+
+
 async def test_a_message_that_cannot_be_read_is_held_and_harms_no_other(tmp_path: Path) -> None:
     """Content that is damaged on disk breaks the sending three times; the message is held, the others go out."""
     async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
         bad = await home.accept("bad", content=b"Subject: bad\r\n\r\n" + 1000 * b"text ")
         for number in range(10):
             await home.accept(f"good{number}")
-        with sqlite3.connect(home.db.path) as connection:
-            connection.execute("UPDATE content SET data = x'00' WHERE id / 65536 = ?", (bad,))
-        connection.close()
+        damage(home, bad)
         await home.up()
         await eventually(lambda: len(primary.messages) == 10)
         for times in (1, 2):
@@ -53,7 +58,7 @@ async def test_what_was_in_flight_at_three_deaths_is_held(tmp_path: Path) -> Non
         await home.accept("good")
         for times in (1, 2, 3):
             await home.delivery.close()
-            InFlight(Path(f"{home.db.path}.test.inflight")).add(number)
+            InFlight(home.db.own_file("test.inflight")).add(number)
             await home.restart_delivery()
             await eventually(lambda: counted(home, number) == times)  # noqa: B023
         await home.returns()
@@ -65,19 +70,16 @@ async def test_what_was_delivered_is_recorded_though_a_breakdown_could_not_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process holds the database a breakdown can't be booked; nothing delivered beside it goes twice."""
-    monkeypatch.setattr(relay.db, "BUSY_TIMEOUT", 0.2)
+    impatient(monkeypatch)
     async with ScriptedPrimary() as primary, house(tmp_path, primary, health=Health.UP) as home:
         bad = await home.accept("bad", content=b"Subject: bad\r\n\r\n" + 1000 * b"text ")
         for number in range(10):
             await home.accept(f"good{number}")
-        with sqlite3.connect(home.db.path, isolation_level=None) as other:
-            other.execute("UPDATE content SET data = x'00' WHERE id / 65536 = ?", (bad,))
-            other.execute("BEGIN IMMEDIATE")
+        damage(home, bad)
+        with turn_taken(home.db):
             before = faults()
             await home.up()
             await eventually(lambda: len(primary.messages) == 10 and faults() >= before + 2)
-            other.execute("ROLLBACK")
-        other.close()
         await eventually(lambda: home.addresses(State.QUEUED) == ["bad"])
         assert len(primary.messages) == 10
 

@@ -145,7 +145,7 @@ async def test_a_low_ceiling_keeps_one_connection_and_no_more(tmp_path: Path) ->
 async def test_with_few_connections_every_fourth_message_is_the_newest(tmp_path: Path) -> None:
     """Fresh mail doesn't wait for the whole backlog where one connection is all there is."""
     async with ScriptedPrimary() as primary, house(tmp_path, primary, max_connections=1) as home:
-        primary.delay = 0.002
+        primary.delay = 0.01
         for number in range(500):
             await home.accept(f"r{number:03}")
         await home.returns()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from relay.queue.states import Reason, State
 from tests.integration.delivery.house import House, house
 from tests.integration.delivery.senders import PASSES, Senders, parts, senders
 from tests.support.dns_stub import DnsStub
+from tests.support.obstacles import refused
 from tests.support.primary import DROP, ScriptedPrimary, Taken
 from tests.support.waiting import eventually
 
@@ -228,16 +228,11 @@ async def test_what_stays_in_quarantine_is_dropped_after_two_weeks(tmp_path: Pat
 async def test_neither_the_report_nor_the_bounce_comes_without_the_other(tmp_path: Path) -> None:
     """A transaction that fails at the report leaves the recipient as it was, and the next look makes both, once."""
     async with world(tmp_path) as (away, _, home):
-        with sqlite3.connect(home.db.path) as raw:
-            raw.execute("CREATE TRIGGER no_report BEFORE INSERT ON reports BEGIN SELECT RAISE(ABORT, 'not now'); END")
-        raw.close()
-        await home.accept("bad")
-        await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["bad"])
-        await asyncio.sleep(2)
-        assert home.addresses(State.HELD, Reason.FAILED) == ["bad"] and home.reports() == []
-        with sqlite3.connect(home.db.path) as raw:
-            raw.execute("DROP TRIGGER no_report")
-        raw.close()
+        with refused(home.db, "INSERT", "reports"):
+            await home.accept("bad")
+            await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["bad"])
+            await asyncio.sleep(2)
+            assert home.addresses(State.HELD, Reason.FAILED) == ["bad"] and home.reports() == []
         await eventually(lambda: away.mx.messages and not home.reports(), timeout=60)
         assert len(away.mx.messages) == 1
         assert (home.ledger().bounced, home.ledger().held, home.faults()) == (1, 0, [])
@@ -303,15 +298,10 @@ async def test_a_server_that_hangs_up_is_left_in_peace(tmp_path: Path) -> None:
 async def test_what_was_taken_and_cant_be_written_down_is_not_sent_again(tmp_path: Path) -> None:
     """As long as the database says no, the report waits for it, and not its recipient for the next copy."""
     async with world(tmp_path) as (away, _, home):
-        with sqlite3.connect(home.db.path) as raw:
-            raw.execute("CREATE TRIGGER stays BEFORE DELETE ON reports BEGIN SELECT RAISE(ABORT, 'not now'); END")
-        raw.close()
-        await home.accept("bad")
-        await eventually(lambda: away.mx.messages)
-        await asyncio.sleep(3)
-        with sqlite3.connect(home.db.path) as raw:
-            raw.execute("DROP TRIGGER stays")
-        raw.close()
+        with refused(home.db, "DELETE", "reports"):
+            await home.accept("bad")
+            await eventually(lambda: away.mx.messages)
+            await asyncio.sleep(3)
         await eventually(lambda: not home.reports())
         assert len(away.mx.messages) == 1
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from relay.appliances import facts
 from relay.delivery.breaker import WINDOW
 from relay.delivery.drains import FINDING
@@ -15,6 +17,8 @@ from relay.queue.states import Reason, State
 from tests.integration.delivery.house import House, house
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 NOBODY = Reply(550, "5.1.1", "No such user")
 

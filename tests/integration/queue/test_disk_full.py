@@ -52,6 +52,7 @@ def _leave(disk: Path, room: int) -> Path:
     return filler
 
 
+@pytest.mark.sqlite_only("a disk that its file fills")
 async def test_a_full_disk_gives_452_and_can_still_be_drained(small_disk: Path) -> None:
     """Mail is taken until only the reserve is left; all of it is there, goes out, and then mail is taken again."""
     async with house(small_disk) as home:
@@ -71,6 +72,7 @@ async def test_a_full_disk_gives_452_and_can_still_be_drained(small_disk: Path) 
         assert home.problems() == []
 
 
+@pytest.mark.sqlite_only("a disk that its file fills")
 async def test_what_an_operator_keeps_free_stays_free(small_disk: Path) -> None:
     """Mail is refused below that, and taken again where less is asked for; what is reserved anyway stays reserved."""
     async with house(small_disk) as home:
@@ -93,6 +95,7 @@ async def test_what_an_operator_keeps_free_stays_free(small_disk: Path) -> None:
         assert home.problems() == []
 
 
+@pytest.mark.sqlite_only("a disk that its file fills")
 async def test_when_others_fill_the_disk_nothing_is_lost(small_disk: Path) -> None:
     """With not a byte left mail gets 452, and outcomes wait; both go on once there is room."""
     async with house(small_disk) as home:

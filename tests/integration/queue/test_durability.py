@@ -61,6 +61,7 @@ async def test_close_commits_what_was_submitted(tmp_path: Path) -> None:
         assert [message.id for message in await home.due()] == sorted(numbers)
 
 
+@pytest.mark.sqlite_only("how its file is kept")
 async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
     """synchronous is FULL on the very connection that commits mail."""
     async with house(tmp_path) as home:
@@ -73,6 +74,7 @@ async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
     assert found == [2, "wal", 10_000]
 
 
+@pytest.mark.sqlite_only("how its file is kept")
 async def test_a_start_on_a_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One plain line that names the file and the reason."""
     monkeypatch.setattr("relay.sqlite.BUSY_TIMEOUT", 0.2)
@@ -87,6 +89,7 @@ async def test_a_start_on_a_locked_database_says_so(tmp_path: Path, monkeypatch:
     db.close()
 
 
+@pytest.mark.sqlite_only("how its file is kept")
 async def test_a_database_that_can_not_keep_the_promise_is_refused(tmp_path: Path) -> None:
     """The queue doesn't start on a file whose settings were changed behind our back."""
     db = make_database(tmp_path)

@@ -15,6 +15,7 @@ from tests.integration.queue.material import house, outcomes
 from tests.support.waiting import eventually
 
 
+@pytest.mark.sqlite_only("room within its file, and its log")
 async def test_room_is_given_back_when_the_queue_is_empty_and_idle(tmp_path: Path) -> None:
     """After a large backlog has gone the file shrinks by itself, in slices."""
     async with house(tmp_path) as home:
@@ -33,6 +34,7 @@ async def test_room_is_given_back_when_the_queue_is_empty_and_idle(tmp_path: Pat
         assert home.problems() == []
 
 
+@pytest.mark.sqlite_only("room within its file, and its log")
 async def test_mail_that_leaves_is_not_written_once_more(tmp_path: Path) -> None:
     """To remove large messages costs the disk next to nothing: their pages are let go of as they are."""
     wal = tmp_path / "relay.db-wal"
@@ -49,6 +51,7 @@ async def test_mail_that_leaves_is_not_written_once_more(tmp_path: Path) -> None
         assert home.problems() == []
 
 
+@pytest.mark.sqlite_only("room within its file, and its log")
 async def test_a_wal_that_a_reader_made_grow_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long reading elsewhere lets the WAL grow, and never stops mail; once it is over the WAL is cut."""
     monkeypatch.setattr(sqlite_store, "WAL_LIMIT", 2_000_000)

@@ -31,4 +31,3 @@ async def test_mail_comes_and_goes_by_a_pooler(postgres: PostgresCluster, tmp_pa
             assert home.ledger().delivered == 101
             assert [home.rows(table) for table in ("messages", "recipients", "content")] == [0, 0, 0]
             assert home.problems() == []
-        postgres.drop_all()

@@ -57,6 +57,7 @@ async def test_one_poisonous_message_harms_no_other(tmp_path: Path) -> None:
         assert home.queue.depth(home.acme).queued == 7
 
 
+@pytest.mark.sqlite_only("its own faults; test_server_away has those of a server")
 async def test_when_the_disk_is_full_only_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     """A message too large for what is left gets 452 4.3.1; small ones in the same batch are stored."""
     async with house(tmp_path) as home:
@@ -80,6 +81,7 @@ async def _limit_pages(home: House, more: int) -> None:
     await home.queue._call(limit)
 
 
+@pytest.mark.sqlite_only("its own faults; test_server_away has those of a server")
 async def test_what_happened_is_recorded_once_there_is_room_again(tmp_path: Path) -> None:
     """record() outlasts a full disk: a delivered message isn't sent twice because it couldn't be noted down."""
     async with house(tmp_path) as home:
@@ -94,6 +96,7 @@ async def test_what_happened_is_recorded_once_there_is_room_again(tmp_path: Path
         assert home.ledger().delivered == 100
 
 
+@pytest.mark.sqlite_only("its own faults; test_server_away has those of a server")
 async def test_a_locked_database_is_451_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process writes for too long everybody gets 451 after one wait, not one after the other."""
     monkeypatch.setattr("relay.sqlite.BUSY_TIMEOUT", 0.5)
@@ -179,6 +182,7 @@ def _damage(path: Path) -> None:
         file.write(b"\xff" * size)
 
 
+@pytest.mark.sqlite_only("its own faults; test_server_away has those of a server")
 async def test_a_damaged_database_ends_the_node(tmp_path: Path) -> None:
     """Everybody who waits gets 451, MAIL is refused from then on, and run() raises so that the node exits."""
     async with house(tmp_path):
@@ -206,7 +210,7 @@ def _exit(*_: Any) -> None:
     raise SystemExit("somebody ended this thread")
 
 
-@pytest.mark.parametrize("end", [_io_error, _exit])
+@pytest.mark.parametrize("end", [pytest.param(_io_error, marks=pytest.mark.sqlite_only("its error")), _exit])
 async def test_whatever_ends_the_writer_nobody_is_left_waiting(tmp_path: Path, end: Callable[..., None]) -> None:
     """After an I/O error no later commit is tried; those in the batch and those behind it are all told."""
     async with house(tmp_path) as home:

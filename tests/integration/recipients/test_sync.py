@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from relay.errors import Refused
+from relay.recipients.sync.tables import directories
 from tests.support.clock import StagedClock
+from tests.support.database import everything_in
 from tests.support.desk import PATIENCE
 from tests.support.node import Node, running
 from tests.support.primary import ScriptedPrimary
@@ -194,9 +196,8 @@ async def test_a_sync_that_fails_keeps_the_list_and_says_so_once(tmp_path: Path,
 
 
 async def _failed(node: Node, times: int) -> bool:
-    with closing(sqlite3.connect(node.app.db.path)) as raw:
-        ((failures,),) = raw.execute("SELECT failures FROM directories")
-    return int(failures) >= times
+    with node.app.db.read() as connection:
+        return connection.execute(select(directories.c.failures)).scalar_one() >= times
 
 
 async def test_a_first_sync_that_never_worked_puts_mail_off_and_says_what_to_do(
@@ -215,7 +216,7 @@ async def test_a_first_sync_that_never_worked_puts_mail_off_and_says_what_to_do(
         await _until_addresses(node, 20)
         await eventually(lambda: _answers(node, "user3", 250))
         await node.until_resolved("recipients")
-        assert PASSWORD not in (tmp_path / "relay.db").read_bytes().decode("latin-1")
+        assert PASSWORD not in everything_in(node.app.db)
 
 
 async def test_a_directory_that_hangs_holds_up_nobody_elses(tmp_path: Path, directory: DirectoryServer) -> None:

@@ -1,0 +1,60 @@
+"""What gets in the way of a database, on either engine: who holds the turn of those who write, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Literal
+
+import pytest
+
+from relay import postgres
+from relay.db import Database
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.2) -> None:
+    """Who has to wait for a turn gives up after this time; to be said before the database is opened."""
+    monkeypatch.setattr("relay.sqlite.BUSY_TIMEOUT", seconds)
+    usual = f"lock_timeout = {int(postgres.BUSY_TIMEOUT * 1000)}"
+    assert usual in postgres._WRITE
+    monkeypatch.setattr(postgres, "_WRITE", postgres._WRITE.replace(usual, f"lock_timeout = {int(seconds * 1000)}"))
+
+
+@contextmanager
+def turn_taken(db: Database) -> Iterator[None]:
+    """Another process holds the turn of those who write. On PostgreSQL mail needs none."""
+    with closing(db.raw()) as other:
+        if db.dialect == "sqlite":
+            other.execute("BEGIN IMMEDIATE")
+        else:
+            other.execute(f"BEGIN; SELECT pg_advisory_xact_lock({postgres.TURN})")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def refused(
+    db: Database, change: Literal["INSERT", "DELETE"], table: str, appliance_id: int | None = None
+) -> Iterator[None]:
+    """The database refuses each such change of a table (of an appliance), and with it the transaction that tries."""
+    trigger = f"not_now BEFORE {change} ON {table} FOR EACH ROW"
+    if appliance_id is not None:
+        trigger += f" WHEN (NEW.appliance_id = {appliance_id})"
+    if db.dialect == "sqlite":
+        begin = [f"CREATE TRIGGER {trigger} BEGIN SELECT RAISE(ABORT, 'not now'); END"]
+        end = ["DROP TRIGGER not_now"]
+    else:
+        begin = [
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
+            f"CREATE TRIGGER {trigger} EXECUTE FUNCTION refuse()",
+        ]
+        end = [f"DROP TRIGGER not_now ON {table}", "DROP FUNCTION refuse"]
+    _execute(db, begin)
+    yield
+    _execute(db, end)
+
+
+def _execute(db: Database, statements: list[str]) -> None:
+    with db.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
