@@ -177,7 +177,7 @@ def test_of_many_domains_the_quiet_ones_are_counted(relayctl: Relayctl) -> None:
 
 def test_a_node_that_is_missing_or_in_doubt_stands_first_with_what_to_do(relayctl: Relayctl, mail: Mail) -> None:
     """And a domain whose health such a node can't tell says so, instead of looking well."""
-    database = Database(f"sqlite:///{relayctl.folder / 'relay.db'}")
+    database = relayctl.database()
     now = Clock().now()
     about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "started_at": 1.0}
     with database.write() as connection:
