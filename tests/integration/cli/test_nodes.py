@@ -20,8 +20,6 @@ from tests.integration.cluster.nodes import add_appliances, running
 from tests.support.database import database_url
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("engine")
-
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:

@@ -32,10 +32,9 @@ def test_init_makes_the_tables_and_a_second_one_changes_nothing(postgres: Postgr
         pass
 
 
-def test_a_node_that_was_stopped_is_removed(postgres: PostgresCluster, tmp_path: Path) -> None:
+def test_a_node_that_was_stopped_is_removed(postgres_url: str, tmp_path: Path) -> None:
     """As on a file; one that never was is named."""
-    url = postgres.fresh()
-    relayctl, db = relayctl_on(tmp_path, url), Database(url)
+    relayctl, db = relayctl_on(tmp_path, postgres_url), Database(postgres_url)
     about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "isolated": ""}
     with db.write() as connection:
         lease.register(connection, "mx2a", "i", 1.0, **about)
@@ -44,7 +43,6 @@ def test_a_node_that_was_stopped_is_removed(postgres: PostgresCluster, tmp_path:
     assert relayctl.refuses("node", "remove", "mx2b") == "no node is named mx2b; there are mx2a"
     relayctl.does("node", "remove", "mx2a")
     assert relayctl.json("node", "list") == []
-    postgres.drop_all()
 
 
 @pytest.mark.parametrize("command", [["init"], ["db", "upgrade"], ["status"], ["serve"]])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.appliances import pulse
+from relay.appliances import pulse, store
 from relay.appliances.facts import Health
+from relay.appliances.model import WhenUp
 from relay.cluster.lease import Timing
 from tests.integration.watch.watching import Watching, watching
 from tests.support.primary import ScriptedPrimary
@@ -23,11 +24,18 @@ def proven(node: Watching, number: int) -> bool:
     return node.pulse.proven(number, node.clock.monotonic())
 
 
+async def defers(node: Watching) -> None:
+    """Only then it matters to other nodes."""
+    await node.db.change(store.set_domain, "acme.example", when_up=WhenUp.DEFER)
+    await node.directory.refresh()
+
+
 async def test_what_the_owner_proves_other_nodes_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as its probes keep their schedule."""
     monkeypatch.setattr(pulse, "HEARTBEAT_LIMIT", 4.0)
     async with ScriptedPrimary() as primary, watching(tmp_path, name="owner", timing=LONG) as owner:
-        acme = await owner.add("acme", primary)
+        acme = await owner.add("acme", primary, domain="acme.example")
+        await defers(owner)
         async with watching(tmp_path, name="other", timing=LONG) as other:
             await owner.becomes(Health.UP, acme)
             await eventually(lambda: proven(owner, acme.id) and proven(other, acme.id))
@@ -44,7 +52,8 @@ async def test_who_does_not_say_what_it_proves_proves_nothing(tmp_path: Path) ->
     """A node of an older program, beside which this one runs in an upgrade."""
     async with ScriptedPrimary() as primary, watching(tmp_path, name="old", timing=LONG) as old:
         old.node._behind = lambda: None  # type: ignore[method-assign]
-        acme = await old.add("acme", primary)
+        acme = await old.add("acme", primary, domain="acme.example")
+        await defers(old)
         async with watching(tmp_path, name="new", timing=LONG) as new:
             await new.becomes(Health.UP, acme)
             await eventually(lambda: proven(old, acme.id) and new.node.others)
