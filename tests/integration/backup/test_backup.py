@@ -21,6 +21,8 @@ from tests.integration.queue.material import house
 from tests.support.processes import need_root
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.sqlite_only("how a file is saved and restored; test_postgres has a server's")
+
 NIGHT = ("20261120T030000Z", "20261121T030000Z", "20261122T030000Z")
 
 

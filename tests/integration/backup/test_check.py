@@ -12,6 +12,8 @@ import pytest
 from tests.integration.backup.conftest import Mail
 from tests.integration.cli.console import Relayctl
 
+pytestmark = pytest.mark.sqlite_only("how a file is saved and restored; test_postgres has a server's")
+
 PAGE = 8192
 
 

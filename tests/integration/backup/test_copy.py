@@ -20,6 +20,8 @@ from relay.queue.queue import Queue
 from relay.queue.trace import trace
 from tests.integration.queue.material import RECEIVED, House, house, outcomes
 
+pytestmark = pytest.mark.sqlite_only("how a file is saved and restored; test_postgres has a server's")
+
 
 async def copied(home: House, folder: Path, step: Callable[[], None] = lambda: None) -> Database:
     """A copy of the house's database, made in a thread while its loop goes on."""

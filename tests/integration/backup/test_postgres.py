@@ -295,6 +295,7 @@ def test_a_backup_of_the_other_engine_is_refused(relayctl: Relayctl, tmp_path: P
     target = relayctl.folder / "saved.tar"
     relayctl.does("db", "backup", target)
     (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "relay.toml").write_text(SETTINGS)
     other = Relayctl(tmp_path / "file")
     said = other.refuses("db", "restore", target)
     assert said == f"{target}: it is of a PostgreSQL database, and {other.folder}/relay.db is none"

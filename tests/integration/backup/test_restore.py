@@ -28,6 +28,8 @@ from tests.integration.backup.conftest import Mail, left_behind
 from tests.integration.cli.console import Relayctl
 from tests.support.node import running
 
+pytestmark = pytest.mark.sqlite_only("how a file is saved and restored; test_postgres has a server's")
+
 
 def backup(relayctl: Relayctl) -> Path:
     target = relayctl.folder / "saved.tar"

@@ -142,8 +142,8 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
 TWO_MESSAGES = """
 INSERT INTO content VALUES (1 * 65536, false, ''), (2 * 65536, false, '');
 INSERT INTO messages VALUES
-    (1, 1, 1, false, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP'),
-    (2, 1, 2, false, 'a@b.example', 1, 0, '', '7BIT', 0, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP');
+    (1, 1, 1, false, 'a@b.example', 1, 0, '', '7BIT', false, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP'),
+    (2, 1, 2, false, 'a@b.example', 1, 0, '', '7BIT', false, NULL, NULL, '192.0.2.1', 1, 'c', 'ESMTP');
 INSERT INTO recipients VALUES
     (1 * 65536, 1, 1, 'acme.example', 'x@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
     (1 * 65536 + 1, 1, 1, 'acme.example', 'y@acme.example', NULL, NULL, 'queued', NULL, 0, NULL, NULL, '', 0),
