@@ -32,6 +32,11 @@ STALE = 5.0
 """Seconds within which what was read and not claimed is read again, if anything changed: operators hold mail too."""
 PAUSE = 1.0
 """Seconds after a reading that failed."""
+SLOW = 0.05
+"""Seconds after which a reading from the beginning counts as slow: where somebody keeps a transaction open, PostgreSQL
+walks past all that has left since."""
+SHARE = 0.1
+"""Of the time that may go into slow readings, while there is more to read elsewhere."""
 
 Fits: TypeAlias = Callable[[Outgoing], bool]
 
@@ -65,6 +70,8 @@ class Backlog:
         self._after: int | None = None
         self._complete = False
         self._again = False
+        self._beginning_at = float("-inf")  # until then nothing is read from the beginning while there is more
+        self._owing = False  # such a reading was put off until then
         self._read_at = 0.0  # when the first of what waits to be claimed was read
         self._doubted = False  # something has changed since
         self._readings: dict[str, asyncio.Task[None]] = {}
@@ -142,6 +149,7 @@ class Backlog:
 
     def rewind(self) -> None:
         """More may be due than what was read: look again from the beginning, after what is being read."""
+        start = self._start()
         stale = self._clock.monotonic() - self._read_at > STALE
         if stale:
             for parcel in list(self.parcels()):
@@ -152,7 +160,15 @@ class Backlog:
         if self._readings:
             self._again = True
         else:
-            self._complete, self._again, self._after = False, False, None
+            self._complete, self._after = False, start
+            self._again = self._owing = start is not None
+
+    def _start(self) -> int | None:
+        """Where looking again begins: at the beginning, or, where it is too early for another slow reading of that, at
+        the first that is here; then the beginning is looked at later."""
+        if self._after is None or self._clock.monotonic() >= self._beginning_at:
+            return None
+        return min([self._after, *(parcel.id - 1 for parcel in self.parcels())])
 
     def read_ahead(self, *, newest: bool = False, hungry: bool = False) -> None:
         """Ask for the next page in the background, unless there is enough, or no more."""
@@ -192,12 +208,16 @@ class Backlog:
     async def _read_oldest(self) -> None:
         began = self._clock.monotonic()
         page = await self._queue.due(self._appliance_id, self._clock.now(), limit=PAGE, after=self._after)
+        if self._after is None:
+            took = (ended := self._clock.monotonic()) - began
+            self._beginning_at = ended + took / SHARE if took >= SLOW else ended
         for parcel in self._new(page, began):
             self._sort_in(parcel)
-        if page:
+        due = self._owing and self._clock.monotonic() >= self._beginning_at
+        if page and not due:
             self._after = page[-1].id
-        elif self._again:
-            self._again, self._after = False, None
+        elif due or self._again:
+            self._again, self._owing, self._after = False, False, None
         else:
             self._complete = True
 

@@ -118,6 +118,7 @@ def measure(waiting: int, given: argparse.Namespace, server: PostgresCluster, co
         tell_tables(server, name)
         without = [_told(bench, "no transaction open") for _ in range(given.rounds)]
         idle = stack.enter_context(psycopg.connect(sharing.db.url.replace("+psycopg", "")))
+        idle.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # as pg_dump's; else it would keep nothing
         idle.execute("SELECT count(*) FROM domains")
         began = time.monotonic()
         beside: list[Round] = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
 from relay.clock import Clock
-from relay.delivery.backlog import NEWEST_PAGE, PAGE, STALE, STRETCH, Backlog
+from relay.delivery.backlog import NEWEST_PAGE, PAGE, SHARE, SLOW, STALE, STRETCH, Backlog
 from relay.mail import Reply
 from relay.queue import operators
 from relay.queue.filter import Filter
@@ -229,3 +230,64 @@ async def test_what_was_read_just_before_an_operator_held_it_is_not_handed_out_f
         source.settle(first)
         await eventually(lambda: source.claim(anything) is not None or source.exhausted)
         assert source.exhausted
+
+
+class SlowBeginning(Queue):
+    """A queue whose beginning takes a while to read, as beside somebody's open transaction, by a clock of its own."""
+
+    beginnings = 0
+    time = 0.0
+
+    async def due(
+        self, appliance_id: int, now: float, *, newest: bool = False, limit: int = 100, after: int | None = None
+    ) -> list[Outgoing]:
+        if after is None and not newest:
+            self.beginnings += 1
+            self.time += 2 * SLOW
+        return await super().due(appliance_id, now, newest=newest, limit=limit, after=after)
+
+
+@asynccontextmanager
+async def slow_beginning(home: House) -> AsyncIterator[tuple[SlowBeginning, Backlog]]:
+    queue = SlowBeginning(home.db, home.clock, "slow", on_accept=lambda ids: None)
+    await queue.start()
+    clock = Clock(monotonic=lambda: queue.time)
+    source = Backlog(queue, home.appliance.id, clock, lambda each: [each], {}, lambda: None)
+    yield queue, source
+    await source.close()
+    await queue.close()
+
+
+async def test_a_slow_beginning_is_not_read_for_each_message_that_comes(tmp_path: Path) -> None:
+    """It is put off for a while, and what has come back there is handed out then, before all that came later."""
+    async with house(tmp_path) as home:
+        numbers = await asyncio.gather(*(home.accept(f"r{number}") for number in range(3 * PAGE)))
+        first = Filter(ids=(min(numbers),))
+        await asyncio.to_thread(operators.hold, home.db, first, home.clock.now(), "operator")
+        async with slow_beginning(home) as (queue, source):
+            await take(source)
+            await asyncio.to_thread(operators.release, home.db, first, home.clock.now(), "operator")
+            for _ in range(PAGE):
+                await eventually(lambda: not source._readings)
+                source.rewind()
+                assert (await take(source)).id not in first.ids
+            assert queue.beginnings == 1
+            queue.time += 2 * SLOW / SHARE
+            taken = [(await take(source)).id for _ in range(PAGE)]
+            assert queue.beginnings == 2
+            assert min(numbers) in taken
+
+
+async def test_what_came_back_at_a_slow_beginning_is_not_forgotten(tmp_path: Path) -> None:
+    """Nothing is exhausted before the beginning was looked at again."""
+    async with house(tmp_path) as home:
+        one, two = await home.accept("one"), await home.accept("two")
+        first = Filter(ids=(one,))
+        await asyncio.to_thread(operators.hold, home.db, first, home.clock.now(), "operator")
+        async with slow_beginning(home) as (_, source):
+            parcel = await take(source)
+            assert parcel.id == two
+            await asyncio.to_thread(operators.release, home.db, first, home.clock.now(), "operator")
+            source.rewind()
+            await deliver(home, source, parcel)
+            assert (await take(source)).id == one
