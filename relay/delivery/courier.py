@@ -148,6 +148,9 @@ class Courier:
                 raise failure
             await connection.quit()
             return self._work.may_begin() and (self._kept is not None or failure is not None)
+        except DatabaseError:
+            await connection.quit()  # what it carries gets its answers: cut off now it would be brought again
+            raise
         finally:
             self._connection = None
             connection.close()

@@ -17,8 +17,9 @@ from tests.faults.clients import Crowd
 from tests.faults.engines import DISK, POSTGRESQL, Engine
 from tests.faults.node import Node
 from tests.faults.result import Fault, Result
-from tests.faults.site import Site, site
+from tests.faults.site import PATIENCE, Site, site
 from tests.support.postgres import PostgresCluster, server
+from tests.support.waiting import eventually
 
 BETWEEN = (50, 600)
 AWAY = (0.0, 4.0)
@@ -77,3 +78,25 @@ async def test_a_crash_of_the_database_loses_nothing(tmp_path: Path) -> None:
     """Clients are put off and nothing else, and nothing that was accepted or handed back is forgotten."""
     result = await database_crashed(POSTGRESQL, 1, tmp_path)
     assert not result.broken
+
+
+async def test_a_crash_in_the_middle_of_a_drain_brings_nothing_twice(tmp_path: Path) -> None:
+    """What is on its way to the primary gets its answer though what follows can't be read, and that is kept."""
+    with server(parent=DISK) as cluster:
+        url = cluster.fresh()
+        async with site(tmp_path, Engine("postgresql", "PostgreSQL", lambda _: nullcontext(url))) as place:
+            place.node.start()
+            await place.node.ready()
+            async with place.clients() as clients:
+                await clients.until_accepted(150)
+            place.primary.pace = 0.3
+            await place.primary.start()
+            await eventually(lambda: len(place.primary.received) > 20, timeout=PATIENCE)
+            await asyncio.to_thread(cluster.stop, "immediate")
+            seen = -1
+            while seen < (seen := len(place.primary.received)):  # until all that could be read is there
+                await asyncio.sleep(2 * place.primary.pace)
+            await asyncio.to_thread(cluster.start)
+            result = await place.reckoning(1, [clients])
+        assert not result.broken
+        assert result.doubled == 0
