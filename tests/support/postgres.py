@@ -64,6 +64,7 @@ class PostgresCluster:
             "listen_addresses": host.address,
             "unix_socket_directories": str(folder),
             "max_connections": "200",
+            "dynamic_shared_memory_type": "mmap",  # in its own folder: nothing is left when it was killed
             **settings,
         }
 
