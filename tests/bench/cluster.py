@@ -127,9 +127,9 @@ def nodes(
     ports, primaries = ([free_port() for _ in range(number)] for number in (count, APPLIANCES))
     with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=PARENT) as made, ExitStack() as stack:
         folder = Path(made)
-        url = f"sqlite:///{folder / 'relay.db'}" if server is None else server.fresh()
         if server is not None:
-            stack.callback(server.drop_all)
+            stack.enter_context(server.passing())
+        url = f"sqlite:///{folder / 'relay.db'}" if server is None else server.fresh()
         # Something that always answers, or a node whose every primary is down takes itself for cut off.
         reference = free_port()
         stack.enter_context(smtp_sink(reference, folder))

@@ -26,5 +26,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def postgresql(postgres: PostgresCluster) -> Iterator[Engine]:
     """A database of its own on the server of all tests."""
-    yield on(postgres)
-    postgres.drop_all()
+    with postgres.passing():
+        yield on(postgres)

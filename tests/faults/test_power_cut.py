@@ -9,6 +9,7 @@ has to lose mail, or this proves nothing. About a file, so for SQLite alone; roo
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ async def _cut(engine: Engine, runs: int, folder: Path, **node: Any) -> Result:
         async with site(folder, engine, data=disk.path, **node) as place:
             place.node.start()
             await place.node.ready()
+            os.sync()  # the control may lose its mail, not the file that it is kept in
             wrong, recoveries = [], []
             async with place.clients() as clients:
                 for _ in range(runs):
