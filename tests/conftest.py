@@ -14,6 +14,8 @@ from tests.support.postgres import PostgresCluster, postgres, postgres_url
 
 __all__ = ["engine", "postgres", "postgres_url"]  # fixtures that any test may ask for
 
+_crashed: list[str] = []
+
 # A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
 # that: without this, a command that a test interrupts would go on for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,6 +62,18 @@ def databases_pass(request: pytest.FixtureRequest, chosen_engine: PostgresCluste
         return
     with passing(request.getfixturevalue("postgres")):
         yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str) -> None:
+    """A worker died, with tests that it hadn't begun."""
+    _crashed.append(crashitem)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Then the whole run is broken off: to ask what has failed once more would leave those out."""
+    if _crashed:
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
 @pytest.hookimpl(tryfirst=True)
