@@ -19,7 +19,7 @@ from relay.appliances.model import Primary
 from relay.clock import Clock
 from relay.db import Database
 from relay.queue.backlog import counts
-from tests.bench.contenders import PARENT
+from tests.bench.contenders import PARENT, PostfixQueue
 from tests.support import postfix
 from tests.support.postgres import PostgresCluster
 from tests.support.processes import free_port
@@ -93,25 +93,12 @@ class Nodes:
 
 
 @dataclass
-class Peer:
+class Peer(PostfixQueue):
     """One Postfix."""
 
-    postfix: postfix.Postfix
     ports: Sequence[int]
     primaries: Sequence[int]
     families: Mapping[str, Sequence[int]]
-
-    def waiting(self) -> int:
-        return len(self.postfix.queued())
-
-    def settle(self, messages: int) -> None:
-        wait_until(lambda: self._deferred() == messages, timeout=300, every=1)
-
-    def push(self) -> None:
-        self.postfix.flush()
-
-    def _deferred(self) -> int:
-        return sum(message["queue_name"] == "deferred" for message in self.postfix.queued())
 
 
 def domain(appliance: int) -> str:

@@ -65,12 +65,10 @@ class OurNode:
 
 
 @dataclass
-class Peer:
-    """Postfix with relay_domains and a transport to the primary."""
+class PostfixQueue:
+    """What a Postfix says of its queue, and is told."""
 
     postfix: postfix.Postfix
-    port: int
-    primary: int
 
     def waiting(self) -> int:
         return len(self.postfix.queued())
@@ -83,6 +81,14 @@ class Peer:
 
     def _deferred(self) -> int:
         return sum(message["queue_name"] == "deferred" for message in self.postfix.queued())
+
+
+@dataclass
+class Peer(PostfixQueue):
+    """Postfix with relay_domains and a transport to the primary."""
+
+    port: int
+    primary: int
 
 
 @contextmanager

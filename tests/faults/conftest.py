@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def postgresql(postgres: PostgresCluster) -> Iterator[Engine]:
+def postgresql(postgres: PostgresCluster) -> Engine:
     """A database of its own on the server of all tests."""
-    with postgres.passing():
-        yield on(postgres)
+    return on(postgres)

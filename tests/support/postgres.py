@@ -96,9 +96,11 @@ class PostgresCluster:
     def passing(self) -> Iterator[None]:
         """What databases are made within the block are gone after it, whoever still uses them."""
         before = len(self._made)
-        yield
-        while len(self._made) > before:
-            self.execute(f"DROP DATABASE {self._made.pop()} WITH (FORCE)")
+        try:
+            yield
+        finally:
+            while len(self._made) > before:
+                self.execute(f"DROP DATABASE {self._made.pop()} WITH (FORCE)")
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """As the server's own administrator, outside of any transaction."""
