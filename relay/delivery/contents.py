@@ -15,8 +15,8 @@ from relay.queue.model import Outgoing
 from relay.queue.queue import Queue
 from relay.smtp.content import Content
 
-AHEAD = 64
-"""Messages that are looked at when content is asked for; 4 MiB of content at most."""
+AHEAD = 128
+"""Messages that are looked at when content is asked for; 8 MiB of content at most."""
 
 
 class Contents:

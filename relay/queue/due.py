@@ -5,11 +5,11 @@ Health decides whether an appliance is tried at all; only what a healthy primary
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from relay.mail import Client
 from relay.queue.model import Due, Outgoing
-from relay.queue.statements import Statements
+from relay.queue.statements import Row, Statements
 from relay.queue.tables import PLACES
 
 _END = 2**62
@@ -17,22 +17,28 @@ _END = 2**62
 
 def due(
     statements: Statements, appliance_id: int, now: float, *, newest: bool, limit: int, after: int | None
-) -> list[Outgoing]:
+) -> Callable[[], list[Outgoing]]:
     """Messages with all of their recipients that are due, ``limit`` at most (fewer where they have many recipients).
 
     In the order of their numbers, descending when ``newest``; ``after``: the last number of the page before. An empty
-    list means that nothing further is due.
+    list means that nothing further is due. What was read is returned raw: a thread that makes objects of it while the
+    loop runs takes the interpreter's lock from it again and again.
     """
     first, end = 0, _END
     if after is not None:
         first, end = (0, after * PLACES) if newest else ((after + 1) * PLACES, _END)
-    grouped: dict[int, list[tuple[Any, ...]]] = {}
-    for row in statements.due(appliance_id, first, end, now, newest=newest, limit=limit):
+    rows = statements.due(appliance_id, first, end, now, newest=newest, limit=limit)
+    return lambda: _messages(rows())
+
+
+def _messages(rows: Iterable[Row]) -> list[Outgoing]:
+    grouped: dict[int, list[Row]] = {}
+    for row in rows:
         grouped.setdefault(row[0], []).append(row)
-    return [_outgoing(rows) for rows in grouped.values()]
+    return [_outgoing(group) for group in grouped.values()]
 
 
-def _outgoing(rows: list[tuple[Any, ...]]) -> Outgoing:
+def _outgoing(rows: list[Row]) -> Outgoing:
     head = rows[0]
     return Outgoing(
         id=head[0],

@@ -13,7 +13,7 @@ and guesses far too high, so that left to itself it may read a whole table inste
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -244,10 +244,13 @@ class PostgresStatements:
 
     # --- reading for delivery ---
 
-    def due(self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int) -> Iterable[Row]:
+    def due(
+        self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int
+    ) -> Callable[[], Iterable[Row]]:
         query = _PAGE.format(order="DESC" if newest else "ASC")
         page = self._run(query, appliance_id, first, end, now, limit)
-        return self._run(_DUE, list(dict.fromkeys(number // PLACES for (number,) in page)), now)
+        rows = self._run(_DUE, list(dict.fromkeys(number // PLACES for (number,) in page)), now).fetchall()
+        return lambda: rows
 
     def contents(self, messages: Collection[int]) -> Iterable[Row]:
         return self._run(_PIECES, list(messages))

@@ -147,9 +147,10 @@ class Queue:
 
         At most ``limit``, fewer where they have many recipients; an empty list means that nothing further is due.
         """
-        return await self._reader.read(
-            partial(_due, appliance_id=appliance_id, now=now, newest=newest, limit=limit, after=after)
+        found = await self._reader.read(
+            partial(due.due, appliance_id=appliance_id, now=now, newest=newest, limit=limit, after=after)
         )
+        return found()
 
     def content(self, message_id: int) -> asyncio.Future[bytes]:
         """Our Received line and the content as it came, asked for at once. Awaited it raises NotFound where the message
@@ -286,7 +287,3 @@ def _store(db: Database, clock: Clock, node: str, sums: Sums) -> Store:
     from relay.queue.postgres_store import PostgresStore  # with its driver, as in relay.db
 
     return PostgresStore(db, clock, node, sums)
-
-
-def _due(statements: Statements, **wanted: Any) -> list[Outgoing]:
-    return due.due(statements, **wanted)

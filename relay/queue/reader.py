@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from relay.db import Database
 from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, NotFound, RelayError
-from relay.queue.content import unpack
+from relay.queue.content import unpack, unpack_all
 from relay.queue.statements import Statements, on
 from relay.queue.tables import PLACES
 
@@ -155,9 +155,10 @@ def _contents_or_errors(statements: Statements, wanted: set[int]) -> dict[int, A
 
 
 def _contents(statements: Statements, wanted: set[int]) -> dict[int, bytes]:
+    rows = list(statements.contents(wanted))
     pieces: dict[int, list[bytes]] = {}
-    for message_id, packed, data in statements.contents(wanted):
-        pieces.setdefault(message_id, []).append(unpack(packed, data))
+    for (message_id, _, _), piece in zip(rows, unpack_all([row[1:] for row in rows]), strict=True):
+        pieces.setdefault(message_id, []).append(piece)
     return {message_id: b"".join(parts) for message_id, parts in pieces.items()}
 
 

@@ -6,7 +6,7 @@ Everything works inside a transaction of the caller's, and is rolled back whole 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
@@ -66,8 +66,11 @@ class Statements(Protocol):
     ) -> set[str]:
         """Those of the addresses (in lower case) to whom the traces from first to last tell of a delivery then."""
 
-    def due(self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int) -> Iterable[Row]:
-        """DUE of recipients that are due, whose messages have one with an id in [first, end) on this page."""
+    def due(
+        self, appliance_id: int, first: int, end: int, now: float, *, newest: bool, limit: int
+    ) -> Callable[[], Iterable[Row]]:
+        """DUE of recipients that are due, whose messages have one with an id in [first, end) on this page. What is
+        returned gives the rows, in any thread."""
 
     def contents(self, messages: Collection[int]) -> Iterable[Row]:
         """(message, packed, data) of all pieces of these messages' contents, in order."""

@@ -47,6 +47,15 @@ async def test_a_message_is_never_split_between_pages(tmp_path: Path) -> None:
         assert len(list(chain(*await _numbers(home, newest=True, limit=2)))) == 3
 
 
+async def test_a_message_has_the_moment_of_its_receipt(tmp_path: Path) -> None:
+    """To the last digit, and what was not said is nothing."""
+    async with house(tmp_path) as home:
+        await home.accept(received_at=NOW + 1 / 3)
+        (message,) = await home.due()
+        assert message.received_at == NOW + 1 / 3
+        assert [due.orcpt for due in message.recipients] == [None]
+
+
 async def test_another_appliances_mail_is_not_handed_out(tmp_path: Path) -> None:
     """Each appliance is asked for by itself."""
     async with house(tmp_path) as home:

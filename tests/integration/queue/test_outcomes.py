@@ -46,13 +46,15 @@ async def test_content_stays_until_the_last_appliance_has_it(tmp_path: Path) -> 
 
 
 async def test_recording_twice_counts_once(tmp_path: Path) -> None:
-    """The same outcomes again, in one call, at once or later, change neither the ledger nor the attempts."""
+    """The same outcomes again, in one call, at once or later, change neither the ledger nor the attempts: an attempt is
+    known by its moment, to the last digit."""
     async with house(tmp_path) as home:
         await home.accept("a@acme.example", "b@acme.example")
         (message,) = await home.due()
         first, second = outcomes([message])
-        (deferred,) = outcomes([message], State.QUEUED, LATER, at=NOW + 1, next_attempt_at=NOW + 60)[1:]
+        (deferred,) = outcomes([message], State.QUEUED, LATER, at=NOW + 1 / 3, next_attempt_at=NOW + 60)[1:]
         await asyncio.gather(*(home.queue.record([first, first, deferred, deferred]) for _ in range(3)))
+        await home.queue.record([deferred])
         ledger = home.ledger()
         assert (ledger.accepted, ledger.delivered, ledger.queued) == (2, 1, 1)
         (row,) = [row for row in select_rows(home.db, Filter(), NOW) if row.state is State.QUEUED]
