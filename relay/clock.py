@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 DRIFT_LIMIT = 60.0
 """Seconds between now() and the wall clock past which the difference is an event and a finding of ``doctor``."""
@@ -39,4 +40,15 @@ class Clock:
 
 def iso(at: float) -> str:
     """``at`` as ISO 8601 in UTC to the second: 2026-11-23T17:30:00Z."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{_second(int(at // 1))}Z"
+
+
+def stamp() -> str:
+    """What the wall clock says now, for the log: as :func:`iso`, to the microsecond."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(second)}.{nanoseconds // 1000:06}Z"
+
+
+@lru_cache(maxsize=2)  # a busy log has thousands of lines within one
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -7,6 +7,7 @@ anything, and nothing here may fail its caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -197,8 +198,13 @@ _connection_failures = _counter("connection_failures_total", "Connections that b
 _pushed_back = _counter("pressed_less_total", "Times that a primary got fewer connections, for its sake", "appliance")
 
 
+@lru_cache(maxsize=1024)  # to find it takes longer than to count
+def _deliveries(appliance: str) -> Counter:
+    return _outcomes.labels(appliance, "delivered")
+
+
 def delivered(appliance: str, message: int, recipient: str, reply: Reply) -> None:
-    _outcomes.labels(appliance, "delivered").inc()
+    _deliveries(appliance).inc()
     _log.info("delivered", appliance=appliance, id=message, recipient=recipient, reply=str(reply))
 
 

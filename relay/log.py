@@ -15,6 +15,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from relay.clock import stamp
+
 
 def configure(stream: TextIO | None = None, lost: Callable[[], None] = lambda: None) -> None:
     """Set up the log on ``stream`` (standard error). ``lost``: told of each write that failed."""
@@ -26,7 +28,7 @@ def configure(stream: TextIO | None = None, lost: Callable[[], None] = lambda: N
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamped,
             structlog.processors.format_exc_info,
             _printable,
             renderer,
@@ -102,6 +104,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 def _json_line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     """What structlog's own renderer gives, which makes an encoder anew for each line."""
     return _encode(event)
+
+
+def _stamped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["timestamp"] = stamp()
+    return event
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -37,7 +37,7 @@ class Reply:
         return not self.positive and not self.permanent
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
 
 
 @dataclass(frozen=True, slots=True)

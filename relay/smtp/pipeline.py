@@ -57,16 +57,16 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Sending] = deque()
         self._open: Sending | None = None  # whose commands or content are still going out
-        self._room: asyncio.Future[None] | None = None
+        self._rooms: list[asyncio.Future[None]] = []  # of those who wait until there are fewer
         self._streams: set[asyncio.Task[None]] = set()
         wire.when_lost = self._lost
 
     async def room(self, depth: int = DEPTH) -> None:
         """Wait until fewer than ``depth`` messages are unfinished."""
         while self.unfinished >= depth:
-            if self._room is None:
-                self._room = self._loop.create_future()
-            await asyncio.shield(self._room)
+            room: asyncio.Future[None] = self._loop.create_future()
+            self._rooms.append(room)
+            await room
 
     def submit(
         self, envelope: Envelope, content: Content, size: int | None = None, origin: Origin | None = None
@@ -121,9 +121,10 @@ class Pipeline:
     def count_down(self) -> None:
         """A message has its result."""
         self.unfinished -= 1
-        if self._room is not None:
-            self._room.set_result(None)
-            self._room = None
+        for room in self._rooms:
+            if not room.done():
+                room.set_result(None)
+        self._rooms.clear()
 
     def keep(self, stream: asyncio.Task[None]) -> None:
         """The loop itself doesn't hold on to its tasks."""
