@@ -1,4 +1,4 @@
-"""One node: builds every part, runs them in one task group, starts and stops cleanly.
+"""One node: starts every part of it, runs them in one task group, and ends them cleanly.
 
 Start: what can be refused (a port, a certificate, a second node of the same name) is refused before any mail is
 taken. Stop: no new sessions, sessions end with 421 once their message is committed, what is on its way to a primary
@@ -9,64 +9,35 @@ that fails ends the node, for a supervisor to start it again: mail that got 250 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import start_http_server
 
 from relay import events
-from relay.appliances.directory import Directory
-from relay.appliances.evidence import Evidence
-from relay.appliances.mx import Endpoints
-from relay.appliances.pulse import Pulse
 from relay.backup.age import Age
 from relay.clock import Clock
 from relay.cluster.lease import OUTBOX, Timing
-from relay.cluster.node import Node
 from relay.cluster.secret import secret
 from relay.cluster.vitals import Vitals
-from relay.cluster.wake import Wake
-from relay.continuity.controller import Controller
-from relay.continuity.readiness import Prover
-from relay.db import Database
-from relay.delivery.asker import Asker
-from relay.delivery.supervisor import Delivery
-from relay.dns import Resolver
-from relay.edge.etrn import Etrn
-from relay.edge.server import Edge
-from relay.edge.tally import Tally
 from relay.errors import RelayError, StartFailed
-from relay.queue.queue import Queue
-from relay.recipients.known import Recipients
-from relay.recipients.learning import Learning
-from relay.recipients.sync.schedule import Syncs
-from relay.recipients.sync.syncer import Syncer
+from relay.parts import VERSION, Parts
 from relay.settings import Settings, load
-from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.choice import choose
-from relay.tickets.helpdesks.listener import Listener
-from relay.tickets.outbox import Outbox
 from relay.tickets.people.book import Book, get_ready, slow_to_read
-from relay.tickets.people.people import People
 from relay.tickets.plan import Terms
-from relay.tickets.warnings import Warnings
 from relay.values import parse_address
-from relay.watch.upkeep import Upkeep
-from relay.watch.watcher import Watcher
 
 GRACE = 20.0
 """Seconds that sessions and deliveries have to finish what they are at; HURRY: where a part has failed."""
 HURRY = 2.0
-VERSION = version("failover-relay")
 RESTART_ONLY = ("node", "dns", "metrics")
 """Sections that a running node doesn't take over; nor does it move its listeners."""
 
 
-class App:
+class App(Parts):
     """A node with everything in it. ``config``: where SIGHUP rereads the settings; ``clock``, ``timing`` (the lease's):
     of its own, for tests.
 
@@ -81,79 +52,13 @@ class App:
         clock: Clock | None = None,
         timing: Timing | None = None,
     ) -> None:
-        self.settings = settings
-        self.clock = clock or Clock()
+        super().__init__(settings, clock=clock, timing=timing)
         self._config = config
         self._stop = asyncio.Event()
         self._reason = ""
         self._finished = False
         self.ready = asyncio.Event()
         """Set once the node takes mail."""
-        self.resolver = Resolver(settings.dns)
-        node = settings.node
-        self.db = Database(node.database, direct=node.database_direct, folder=Path(node.folder))
-        self.db.told = events.database
-        self.directory = Directory(self.db)
-        self.pulse = Pulse()
-        self.evidence = Evidence()
-        self.endpoints = Endpoints(self.resolver, settings.node)
-        self.node = Node(
-            self.db, self.clock, settings.node, (), VERSION, self.directory, timing=timing, pulse=self.pulse
-        )
-        self.asker = Asker(settings, self.directory, self.endpoints, self.pulse)
-        self.learning = Learning(
-            self.db, self.directory, self.pulse, self.clock, self.node.owns, self.node.holds, self.asker.ask
-        )
-        self.recipients = Recipients(self.db, self.directory, self.learning)
-        syncer = Syncer(self.db, self.resolver, self.clock)
-        self.syncs = Syncs(self.db, self.directory, syncer, self.clock, self.node.owns, self.node.holds)
-        self.wake = Wake(self.db, self.directory, self.node.owns)
-        self.queue = Queue(
-            self.db,
-            self.clock,
-            settings.node.name,
-            on_accept=self.wake.notify,
-            min_disk_free=settings.limits.min_disk_free,
-            database_capacity=settings.limits.database_capacity,
-        )
-        self.watcher = Watcher(
-            settings.watch,
-            self.directory,
-            self.db,
-            self.pulse,
-            self.evidence,
-            self.endpoints,
-            self.clock,
-            self.node,
-            settings.node.hostname,
-            self.wake,
-        )
-        self.upkeep = Upkeep(
-            self.directory,
-            self.db,
-            self.clock,
-            self.node.owns,
-            self.node.holds,
-            self.node.settling,
-            self.queue.depth_of_domain,
-        )
-        self.tally = Tally(self.db, self.clock, settings.node.name)
-        helpdesk = choose(settings.helpdesk, self.db, self.clock, self.resolver)
-        terms = Terms.of(settings.support)
-        self.outbox = Outbox(self.db, self.clock, helpdesk, terms, may=lambda: self.node.owns(OUTBOX))
-        self.hearing = Hearing(
-            self.db, self.clock, helpdesk, settings.helpdesk.poll, may=lambda: self.node.owns(OUTBOX)
-        )
-        owns_outbox = functools.partial(self.node.owns, OUTBOX)
-        self.people = People(self.db, self.clock, Book.of(settings), terms, may=owns_outbox)
-        self.listener = Listener(self.db, self.clock, lambda: Terms.of(self.settings.support))
-        self.warnings = Warnings(
-            self.db, self.clock, terms, settling=self.node.settling, may=lambda: self.node.owns(OUTBOX)
-        )
-        # These need the node's name or the cluster's key, which it has from its start on.
-        self.delivery: Delivery
-        self.edge: Edge
-        self.controller: Controller
 
     @property
     def listeners(self) -> list[str]:
@@ -174,14 +79,14 @@ class App:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
                 async with asyncio.TaskGroup() as group:
-                    parts = [group.create_task(part) for part in self._parts()]
+                    loops = [group.create_task(loop) for loop in self._loops()]
                     self.ready.set()
                     events.started(self.settings.node.name, VERSION, self.listeners)
                     await self._stop.wait()
                     events.stopping(self.settings.node.name, self._reason)
                     await self._finish(GRACE)
-                    for part in parts:
-                        part.cancel()
+                    for loop in loops:
+                        loop.cancel()
         except ExceptionGroup as failed:
             first = failed.exceptions[0]
             if not isinstance(first, RelayError):
@@ -237,46 +142,7 @@ class App:
         stack.push_async_callback(self.queue.close)
         await self.queue.start()
         self._serve_metrics(stack)
-        self.delivery = Delivery(
-            self.settings,
-            self.directory,
-            self.db,
-            self.queue,
-            self.pulse,
-            self.evidence,
-            self.endpoints,
-            self.clock,
-            self.node.owns,
-            self.wake,
-            settling=self.node.settling,
-            heard=self.learning.heard,
-        )
-        key = await self.db.run(secret)
-        etrn = Etrn(self.directory, self.endpoints, self.queue, self.pulse, self.wake.notify, self.clock)
-        self.edge = Edge(
-            self.settings,
-            self.directory,
-            self.queue,
-            self.pulse,
-            self.recipients,
-            self.clock,
-            etrn,
-            self.tally,
-            proof_key=key,
-            resolver=self.resolver,
-            closed=lambda: self.node.gives_way,
-        )
-        prover = Prover(self.settings, self.db, self.queue, self.resolver, self.clock, key, lambda: self.edge.listeners)
-        self.controller = Controller(
-            self.settings,
-            self.db,
-            self.directory,
-            self.queue,
-            prover,
-            self.clock,
-            self.node.owns,
-            self.node.holds,
-        )
+        self.complete(await self.db.run(secret))
         stack.push_async_callback(self.tally.write)
         stack.push_async_callback(self._finish, HURRY)
         stack.push_async_callback(self.listener.close)
@@ -299,7 +165,8 @@ class App:
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
 
-    def _parts(self) -> list[Coroutine[Any, Any, None]]:
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the node does."""
         return [
             self.node.run(self._busy),
             self.wake.run(),
