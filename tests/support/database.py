@@ -85,6 +85,12 @@ def placed(folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return {**settings, "node": {**node, **ours}, "limits": {"database_capacity": "100GB", **limits}}
 
 
+def reach_from_everywhere(folder: Path) -> None:
+    """This folder's database is reached from a network of the test's own too, where a server has no address."""
+    if _servers:
+        _made[folder] = _servers[-1].by_path(database_url(folder))
+
+
 def make_database(folder: Path) -> Database:
     """A database of this program's version, on the engine of the test: empty, or the one that was made for this folder
     before. The caller closes it."""

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -70,6 +71,12 @@ class PostgresCluster:
 
     def url(self, database: str, user: str = USER) -> str:
         return f"postgresql+psycopg://{user}@{self.host.address}:{self.port}/{database}"
+
+    def by_path(self, url: str) -> str:
+        """Of the same database, by the server's folder instead of an address: it is reached from every network that
+        this machine has."""
+        database = url.rpartition("/")[2]
+        return f"postgresql+psycopg://{USER}@{quote(str(self.folder), safe='')}:{self.port}/{database}"
 
     def fresh(self) -> str:
         """The URL of a new database with this program's tables."""

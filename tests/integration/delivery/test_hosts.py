@@ -16,6 +16,7 @@ from relay.mail import Reply
 from relay.queue.states import State
 from tests.integration.delivery.house import House, house
 from tests.integration.delivery.test_pressure import names, pace
+from tests.support.database import reach_from_everywhere
 from tests.support.dns_stub import DnsStub
 from tests.support.netns import network
 from tests.support.nsd import name_server
@@ -37,6 +38,7 @@ third A 127.0.25.3
 async def by_mx(folder: Path, **delivery: object) -> AsyncIterator[tuple[House, list[ScriptedPrimary]]]:
     """A house whose domain has two equal hosts and a third behind them in a real name server. They are on port 25, as
     MX hosts are, and therefore in a network of their own, where nobody else is."""
+    reach_from_everywhere(folder)
     async with AsyncExitStack() as stack:
         alone = stack.enter_context(network({"alone": "192.0.2.1"}, resolver="192.0.2.1"))["alone"]
         stack.enter_context(name_server({"acme.example": EQUALS}, host=alone))
@@ -49,7 +51,6 @@ async def by_mx(folder: Path, **delivery: object) -> AsyncIterator[tuple[House, 
         yield home, primaries
 
 
-@pytest.mark.sqlite_only("in a network of its own no server is reached")
 async def test_hosts_of_one_preference_share_the_connections(tmp_path: Path) -> None:
     """Two equals get half each, and together no more than the limit; who is behind them gets nothing."""
     async with by_mx(tmp_path, max_connections=6) as (home, (one, two, third)):
@@ -67,7 +68,6 @@ async def test_hosts_of_one_preference_share_the_connections(tmp_path: Path) -> 
         assert third.connections == 0
 
 
-@pytest.mark.sqlite_only("in a network of its own no server is reached")
 async def test_a_host_that_dies_in_a_drain_leaves_the_other_its_width(tmp_path: Path) -> None:
     """The mail of the one goes to its equal, whose connections aren't fewer for it; and each arrives."""
     async with by_mx(tmp_path, max_connections=4, ramp=False) as (home, (one, two, third)):
@@ -89,7 +89,6 @@ async def test_a_host_that_dies_in_a_drain_leaves_the_other_its_width(tmp_path: 
         assert third.connections == 0
 
 
-@pytest.mark.sqlite_only("in a network of its own no server is reached")
 async def test_where_all_equals_fail_the_next_preference_takes_over(tmp_path: Path) -> None:
     """Mail waits for no host that is gone as long as any other is there."""
     async with by_mx(tmp_path, max_connections=4) as (home, (one, two, third)):
@@ -166,7 +165,6 @@ async def test_a_lone_host_that_is_slow_to_greet_is_waited_for(tmp_path: Path, m
         assert primary.connections == 1
 
 
-@pytest.mark.sqlite_only("in a network of its own no server is reached")
 async def test_greylisted_mail_comes_again_to_the_same_host(tmp_path: Path) -> None:
     """Of two equals that greylist each for itself, each sees its own again, by the same name and from the same
     address; that they put it off lowers nothing and isn't held against their health."""
