@@ -12,7 +12,7 @@ from relay.edge import tally
 from relay.edge.counts import HOUR, refused
 from relay.edge.tally import KEPT_HOURS, Tally
 from tests.integration.edge.house import House, house
-from tests.support.database import make_database
+from tests.support.database import make_database, open_database
 from tests.support.node import running
 from tests.support.waiting import eventually
 
@@ -125,7 +125,7 @@ async def test_a_node_writes_its_counts_by_itself_and_at_its_end(tmp_path: Path)
         writer.write(b"RCPT TO:<b@stranger.example>\r\nQUIT\r\n")
         await reader.read()
         writer.close()
-    db = Database(f"sqlite:///{tmp_path / 'relay.db'}")
+    db = open_database(tmp_path)
     assert _written(db) == {"": {"not-ours": 2}}
     db.close()
 
