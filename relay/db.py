@@ -186,7 +186,7 @@ class Database:
         """A transaction that writes, durable when the block ends. Raises DatabaseBusy, DatabaseAway, DatabaseError."""
         with self.write_lock, self._plain_words(), self._begun(writes=True) as connection:
             yield connection
-            connection.commit()
+            self._commit(connection)
             self._note("")
 
     @contextmanager
@@ -199,8 +199,20 @@ class Database:
             return
         with self._plain_words(), self._begun(writes=True, beside=True) as connection:
             yield connection
-            connection.commit()
+            self._commit(connection)
             self._note("")
+
+    def _commit(self, connection: Connection) -> None:
+        """Raises DatabaseAway, which says so, where the answer alone may have been lost."""
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            told = self.words(error)
+            if isinstance(told, DatabaseAway):
+                raise DatabaseAway(
+                    f"{told}; it isn't known whether the change was made: look before you repeat it"
+                ) from error
+            raise
 
     def _begun(self, **how: bool) -> Connection:
         """A connection in a transaction, rolled back where nobody commits it.

@@ -77,6 +77,7 @@ class Controller:
         self._findings = FindingTickets(db, directory, clock)
         self._ours = OwnCertificates(settings, db, clock)
         self._cases: dict[int, Case] = {}
+        self._unsure: set[int] = set()  # whose outage may be another by now: what was decided may have been carried out
         self._snapshot: Snapshot | None = None
 
     async def run(self) -> None:
@@ -155,12 +156,15 @@ class Controller:
             for case in self._cases.values():
                 case.follow(snapshot)
             self._snapshot = snapshot
-        new = owned - self._cases.keys()
+        new = (owned - self._cases.keys()) | (self._unsure & owned)
         found = await self._db.run(cases.load, new) if new else {}
+        self._unsure.clear()
         for number, (proofs, continuity, outage) in found.items():
             if continuity is not None:  # else it was removed meanwhile
-                case = Case(snapshot.appliances[number], (), self._directory.health(number), continuity, ())
-                case.proofs, case.outage = proofs, outage
+                case = self._cases.get(number) or Case(
+                    snapshot.appliances[number], (), self._directory.health(number), continuity, (), proofs=proofs
+                )
+                case.continuity, case.outage = continuity, outage
                 case.follow(snapshot)
                 self._cases[number] = case
                 if outage is not None:
@@ -183,6 +187,7 @@ class Controller:
             work.sort(key=lambda one: one[0].appliance.id)
             for (case, gathered, decision), done in await write(self._db, self._write, work):
                 if isinstance(done, Exception):
+                    self._unsure.add(case.appliance.id)  # the commit's answer alone may have been lost
                     case.next_at = now + RETRY
                 else:
                     self._carried_out(case, gathered, decision, done)
@@ -223,6 +228,7 @@ class Controller:
     def _carried_out(self, case: Case, gathered: Facts, decision: Decision, done: Done | None) -> None:
         now = self._clock.now()
         if done is None:
+            self._unsure.add(case.appliance.id)
             case.next_at = now + TICK  # sooner, should the directory hear of the change that was missed
             return
         case.continuity, case.outage, case.listed = done.continuity, done.outage, case.domain_names

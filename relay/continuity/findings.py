@@ -138,7 +138,7 @@ def _reconcile(
     )
     went_on = last is not None and not last.resolved and ticket is not None and not ticket.resolved
     if went_on and ticket is not None and before:
-        operators.comment(connection, ticket.id, RELAY, text, now)
+        operators.comment_as_relay(connection, ticket.id, text, now)
 
 
 def _tell(

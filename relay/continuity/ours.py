@@ -15,7 +15,7 @@ from relay.db import Database
 from relay.errors import StartFailed
 from relay.settings import Settings, Smtp
 from relay.tickets import desk, operators
-from relay.tickets.states import RELAY, Condition, Priority
+from relay.tickets.states import Condition, Priority
 from relay.tickets.ticket import Wanted
 from relay.tls import expiries
 
@@ -80,4 +80,4 @@ class OwnCertificates:
             now,
         )
         if text and self._told and ticket is not None and not ticket.resolved:
-            operators.comment(connection, ticket.id, RELAY, text, now)
+            operators.comment_as_relay(connection, ticket.id, text, now)

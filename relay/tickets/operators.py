@@ -107,6 +107,15 @@ def comment(
     return ticket
 
 
+def comment_as_relay(connection: Connection, ticket_id: int, text: str, now: float) -> None:
+    """A comment of the relay's, unless that is what it said last: whoever says it again hadn't heard that it was
+    committed."""
+    lines = store.histories(connection, tickets.c.id == ticket_id, (Event.COMMENT,)).get(ticket_id, ())
+    said = [line.reason for line in lines if line.actor == RELAY and not line.data]
+    if said[-1:] != [text]:
+        comment(connection, ticket_id, RELAY, text, now)
+
+
 def set_priority(
     connection: Connection, ticket_id: int, priority: Priority, actor: str, reason: str, now: float
 ) -> Ticket:

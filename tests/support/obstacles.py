@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Literal
 
 import pytest
 
 from relay import postgres
 from relay.db import Database
+from tests.support.postgres import PostgresCluster
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.2) -> None:
@@ -52,6 +54,37 @@ def refused(
     _execute(db, begin)
     yield
     _execute(db, end)
+
+
+@asynccontextmanager
+async def answers_lost(cluster: PostgresCluster) -> AsyncIterator[None]:
+    """Whatever is committed within the block is there, and its connection is gone before the answer comes."""
+    cluster.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")  # it would confirm, if it were there
+    cluster.execute("SELECT pg_reload_conf()")
+    cutting = asyncio.create_task(_cut(cluster))
+    try:
+        yield
+        assert (await _end(cutting)) > 0, "nothing was committed"
+    finally:
+        await _end(cutting)
+        cluster.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        cluster.execute("SELECT pg_reload_conf()")
+
+
+async def _cut(cluster: PostgresCluster) -> int:
+    count = 0
+    waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    try:
+        while True:
+            count += len(await asyncio.to_thread(cluster.execute, waiting))
+            await asyncio.sleep(0.01)
+    except asyncio.CancelledError:
+        return count
+
+
+async def _end(cutting: asyncio.Task[int]) -> int:
+    cutting.cancel()
+    return await cutting
 
 
 def _execute(db: Database, statements: list[str]) -> None:
