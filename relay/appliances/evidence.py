@@ -1,8 +1,9 @@
 """What deliveries and probes have shown of an appliance lately: written by delivery and watch, read by watch.
 
 In memory: a window of ten minutes in slices of one, so that writing costs the same however much mail flows, and
-memory is bounded: replies are counted by duration in steps of a quarter. Lost with the process, which is right:
-evidence is about now. ``now`` is POSIX seconds, durations are seconds.
+memory is bounded: replies are counted by duration in steps of a quarter. Lost with the process or the appliance:
+evidence is about now, and what followed from it (health) is what whoever comes next begins with. ``now`` is POSIX
+seconds, durations are seconds.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.appliances.evidence import View
+from relay.appliances.evidence import SLICE, WINDOW, View
 from relay.appliances.facts import REFUSED, Health, HealthFact
 from relay.appliances.pulse import Reach
 from relay.settings import Watch
@@ -30,6 +30,8 @@ UNWILLING = "unwilling"
 """How the reason of ``delayed`` begins when an appliance has come back and answers 4xx to everything."""
 WAITING_LIMIT = 900.0
 """Seconds for which mail that is neither deferred nor held may wait for an appliance that is up."""
+SLOW, DEFERRING, WAITING = "slow", "deferring", "waiting"
+"""How the reason of ``delayed`` begins by what the last ten minutes have shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,13 @@ def judge(
     now: float,
     *,
     began: float,
+    found: HealthFact | None = None,
     cut_off: bool = False,
 ) -> Verdict:
     """The health of an appliance with these ``endpoints``, most preferred first.
 
     ``began``: when this node began to work for it; mail that waited before that says nothing about the primary.
+    ``found``: its health as it was then, by evidence of another node or of this one before its restart.
     ``cut_off``: this node can't tell whether it is itself without a network: nothing is called down.
     """
     fact = _with_offers(current, endpoints)
@@ -122,6 +126,8 @@ def judge(
         return Verdict(_delayed(fact, UNWILLING, _text(willing), since), Reach.CANARY)
     if trouble := _trouble(view, now, began):
         return Verdict(_delayed(fact, *trouble, since), Reach.YES)
+    if found is not None and _still_counts(found, fact, view, now, began):
+        return Verdict(fact, Reach.YES)
     if current.state is Health.UP:
         return Verdict(fact, Reach.YES)
     return Verdict(dataclasses.replace(fact, state=Health.UP, reason=_text(willing), since=since), Reach.YES)
@@ -137,12 +143,24 @@ def _answering_since(current: HealthFact, willing: Sequence[Seen], settings: Wat
 def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
     """In which way an appliance that answers is slow: a word, and the sentence for people."""
     if view.p95_reply is not None and view.p95_reply > SLOW_REPLY and view.replies >= SLOW_LEAST:
-        return "slow", f"5 % of {view.replies} replies in 10 minutes took longer than {SLOW_REPLY:g} s"
+        return SLOW, f"5 % of {view.replies} replies in 10 minutes took longer than {SLOW_REPLY:g} s"
     if view.recipients >= DEFERRED_LEAST and 2 * view.deferred >= view.recipients:
-        return "deferring", f"{view.deferred} of {view.recipients} recipients in 10 minutes got 4xx"
+        return DEFERRING, f"{view.deferred} of {view.recipients} recipients in 10 minutes got 4xx"
     if view.oldest_since is not None and now - max(view.oldest_since, began) >= WAITING_LIMIT:
-        return "waiting", "mail has waited for 15 minutes though the primary answers"
+        return WAITING, "mail has waited for 15 minutes though the primary answers"
     return None
+
+
+def _still_counts(found: HealthFact, fact: HealthFact, view: View, now: float, began: float) -> bool:
+    """Whether an appliance is slow still by what was known when this node began: evidence counts for ten minutes,
+    whoever gathered it, and mail that waited long enough for somebody else waits still. A refusal at MAIL is no such
+    thing: this node may have another address."""
+    if fact.state is not Health.DELAYED or (fact.since, fact.reason) != (found.since, found.reason):
+        return False
+    word = fact.reason.partition(":")[0]
+    if word == WAITING and view.oldest_since is not None:
+        return now - view.oldest_since >= WAITING_LIMIT
+    return word in (SLOW, DEFERRING, WAITING) and now - began < WINDOW * SLICE
 
 
 def _delayed(fact: HealthFact, word: str, text: str, since: float) -> HealthFact:

@@ -54,9 +54,12 @@ RECRUITS = 2
 
 @dataclass(slots=True)
 class _Watched:
+    """``found``: the health that we began with, at ``began``."""
+
     appliance: Appliance
     fact: HealthFact
     written: HealthFact
+    found: HealthFact
     began: float
     primaries: tuple[Primary, ...] = ()
 
@@ -146,7 +149,7 @@ class Watcher:
             watched = self._watched.get(number)
             if watched is None:
                 fact = self._directory.health(number)
-                watched = self._watched[number] = _Watched(appliance, fact, fact, self._clock.now())
+                watched = self._watched[number] = _Watched(appliance, fact, fact, fact, self._clock.now())
             elif watched.appliance == appliance:
                 continue
             changed.append(number)
@@ -234,7 +237,7 @@ class Watcher:
         now = self._clock.now()
         seen = [self._prober.seen(primary) for primary in watched.primaries]
         view = self._evidence.view(appliance_id, now)
-        verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began)
+        verdict = judge(watched.fact, seen, view, self._settings, now, began=watched.began, found=watched.found)
         doubtful = False
         if verdict.fact.state is Health.DOWN and watched.fact.state is not Health.DOWN:
             ruling = self._witnesses.opinion(

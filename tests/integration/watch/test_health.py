@@ -235,6 +235,27 @@ async def test_a_restart_goes_on_from_what_is_known(tmp_path: Path) -> None:
             assert (node.written(alive), node.written(dead)) == before
 
 
+async def test_a_delay_outlasts_a_handover(tmp_path: Path) -> None:
+    """The next owner's probes are quick, and yet the appliance is as its last one left it, for ten minutes."""
+    async with ScriptedPrimary() as primary, watching(tmp_path, name="first") as first:
+        acme = await first.add("acme", primary)
+        await first.becomes(Health.UP, acme)
+        for place in range(20):
+            first.evidence.note_recipient(acme.id, place % 2 == 0, first.clock.now())
+        await first.becomes(Health.DELAYED, acme)
+        left = first.written(acme)
+        async with watching(tmp_path, name="second") as second:
+            await eventually(lambda: second.node.others)
+            await first.node.close()
+            await eventually(lambda: second.node.owns(acme.id))
+            await second.reaches(Reach.YES, acme)
+            before = primary.connections
+            await eventually(lambda: primary.connections >= before + 3)
+            assert second.health(acme) == left
+            second.ahead += 601.0
+            await second.becomes(Health.UP, acme)
+
+
 async def test_the_heartbeat_stops_when_a_probe_hangs(tmp_path: Path) -> None:
     """Nobody is proven up by old probes: ten seconds after the last that kept its schedule that is over."""
     async with watching(tmp_path) as node, ScriptedPrimary() as primary:

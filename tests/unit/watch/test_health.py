@@ -39,9 +39,10 @@ def decide(
     view: View = NO_EVIDENCE,
     now: float = 1000.0,
     began: float = 0.0,
+    found: HealthFact | None = None,
     cut_off: bool = False,
 ) -> Verdict:
-    return judge(fact, endpoints, view, SETTINGS, now, began=began, cut_off=cut_off)
+    return judge(fact, endpoints, view, SETTINGS, now, began=began, found=found, cut_off=cut_off)
 
 
 def delayed(reason: str, since: float = 30.0) -> HealthFact:
@@ -216,6 +217,33 @@ def test_delayed_ends_with_its_cause() -> None:
     """When the evidence is gone, so is the delay."""
     verdict = decide(delayed("slow: …"), seen(OK), now=1234.0)
     assert (verdict.fact.state, verdict.fact.since) == (Health.UP, 1234.0)
+
+
+@pytest.mark.parametrize("word", ["slow", "deferring", "waiting"])
+def test_a_delay_that_another_node_found_counts_as_long_as_its_evidence(word: str) -> None:
+    """Whoever takes over has seen nothing yet: delayed for ten more minutes, and drained, then by its own evidence."""
+    before = delayed(f"{word}: …")
+    kept = decide(before, seen(OK, OK), now=1599.0, began=1000.0, found=before)
+    assert kept == Verdict(before, Reach.YES)
+    assert decide(before, seen(OK, OK), now=1600.0, began=1000.0, found=before).fact.state is Health.UP
+
+
+def test_mail_that_waited_long_enough_for_another_node_waits_still() -> None:
+    """A handover doesn't begin its fifteen minutes anew; that it is gone ends the delay."""
+    before = delayed("waiting: …")
+    assert decide(before, seen(OK), view=WAITING, now=1700.0, began=1000.0, found=before).fact == before
+    gone_on = View(oldest_since=1001.0)
+    assert decide(before, seen(OK), view=gone_on, now=1700.0, began=1000.0, found=before).fact.state is Health.UP
+
+
+def test_what_was_found_counts_for_no_other_trouble() -> None:
+    """Its own evidence goes first, a later delay is another one, and a refusal may have been of another address."""
+    before = delayed("slow: …")
+    other = decide(before, seen(OK), view=DEFERRING, began=900.0, found=before).fact
+    assert other.reason.startswith("deferring: ")
+    assert decide(other, seen(OK), began=900.0, found=before).fact.state is Health.UP
+    refused = delayed("refused: at MAIL: 550 Go away")
+    assert decide(refused, seen(OK, OK), began=900.0, found=refused).fact.state is Health.UP
 
 
 def test_figures_that_move_are_no_news() -> None:
