@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from relay.appliances.facts import raise_version
-from relay.appliances.model import WhenUp
+from relay.appliances.model import RecipientPolicy, WhenUp
 from relay.appliances.tables import appliances, domains
 from relay.cluster.spread import Peer, adopt
 from relay.cluster.tables import blind_spots, nodes, owners
@@ -91,8 +91,8 @@ class Observer:
 class View:
     """What a look at the cluster showed. ``owned``: epochs by appliance, of the node that looked; ``peers``: who lives,
     itself included; ``orphans``: without a living owner; ``gone``: owned, and removed since; ``avoid``: the nodes from
-    which an appliance can't be reached; ``vouched``: of those with a domain that defers, which other nodes own and
-    keep their probes of on schedule."""
+    which an appliance can't be reached; ``vouched``: of those with a domain that defers, or is learned, which other
+    nodes own and keep their probes of on schedule."""
 
     owned: dict[int, int]
     peers: tuple[Peer, ...]
@@ -281,21 +281,22 @@ _GONE = (
     .where(appliances.c.id.is_(None), owners.c.appliance_id.not_in((POSTMASTER, OUTBOX)))
 )
 """What is owned, and isn't there any more."""
-_DEFERRED = (
+_PROVABLE = (
     select(owners.c.appliance_id, owners.c.node)
     .distinct()
     .join(domains, domains.c.appliance_id == owners.c.appliance_id)
-    .where(domains.c.when_up == WhenUp.DEFER)
+    .where(or_(domains.c.when_up == WhenUp.DEFER, domains.c.recipients == RecipientPolicy.LEARNED))
 )
-"""Appliances with a domain whose mail is put off while they are up, and who owns them."""
+"""Appliances of which every node must know whether they are proven up, and who owns them: those with a domain whose
+mail is put off then, or whose recipients are asked about."""
 
 
 def _vouched(connection: Connection, behind: Mapping[str, Collection[int] | None]) -> frozenset[int]:
-    """Of the appliances whose mail may be put off while they are up, which are their owners' to vouch for."""
+    """Of those of which that must be known, which are up as far as their owners can tell."""
     vouching = {each: set(numbers) for each, numbers in behind.items() if numbers is not None}
     if not vouching:
         return frozenset()
-    found = connection.execute(_DEFERRED.where(owners.c.node.in_(vouching)))
+    found = connection.execute(_PROVABLE.where(owners.c.node.in_(vouching)))
     return frozenset(row.appliance_id for row in found if row.appliance_id not in vouching[row.node])
 
 

@@ -2,9 +2,9 @@
 
 Promises: what is known is answered at once, also in an outage; a question takes WITHIN seconds at most, and each
 appliance is asked so much and no more (see ``budget``), so that nobody else waits for a primary that hangs; what an
-answer means is decided in ``learned``, whether a refusal counts in ``control``. The owner of an appliance asks, and
-every node remembers. The asking itself is somebody else's: ``ask(domain, address)`` gives the reply to RCPT, or None
-where there was none.
+answer means is decided in ``learned``, whether a refusal counts in ``control``. Whichever node is asked by a client
+asks, by an address and with a budget of its own, and every node remembers; what grows old the owner asks about. The
+asking itself is somebody else's: ``ask(domain, address)`` gives the reply to RCPT, or None where there was none.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class Learning:
 
     def _proven_up(self, domain: Domain) -> bool:
         health = self._directory.health(domain.appliance_id)
-        return health.state is Health.UP and self._pulse.fresh(domain.appliance_id, self._clock.monotonic())
+        return health.state is Health.UP and self._pulse.proven(domain.appliance_id, self._clock.monotonic())
 
     def _budget(self, domain: Domain) -> Budget:
         budget = self._budgets.get(domain.appliance_id)
