@@ -149,10 +149,10 @@ class Intake:
         self._check_bare()
         async with self._shares.turn(self._domains, len(piece)):
             await self._hand_over(self._upload, piece)
-        self._charge(len(self._content) + PIECE)  # an upload holds less than a piece itself
+        self._charge(len(self._content) + PIECE)  # an upload holds no more, but for what all may have on its way
 
     async def _hand_over(self, upload: Upload, piece: bytes) -> None:
-        """Give the queue more; the client waits while it writes."""
+        """Give the queue more; the client waits until there is room for that."""
         self._beginning = self._beginning or head(piece)
         self._handed_over += len(piece)
         view = memoryview(piece)

@@ -3,7 +3,8 @@
 A node has one event loop and one writer: what it stores for one domain another's mail waits behind. So while mail
 comes for several, only so much is stored at a time, and only a small part of that for any one. Who is over that waits:
 first come, first served within a domain, the domains by turns. A turn is held while we store, never while we wait for
-a client, so that slow senders block nobody.
+a client, so that slow senders block nobody. (On a slow disk large content has more on its way than its turn, within
+bounds of its own: relay.queue.upload.)
 
 While mail comes for one domain alone there is no limit, and no cost but counting. Pure but for the futures that those
 who wait are given; everything on the loop.

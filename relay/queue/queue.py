@@ -30,7 +30,7 @@ from relay.queue.sqlite_store import SqliteStore
 from relay.queue.statements import Statements
 from relay.queue.states import WAITING, Reason, State
 from relay.queue.sums import Depth, Sums
-from relay.queue.upload import Upload, Work, remove_orphans
+from relay.queue.upload import Upload, Uploads, remove_orphans
 from relay.queue.writer import Store, Writer
 
 T = TypeVar("T")
@@ -63,6 +63,9 @@ class Queue:
         self._writer = Writer(self._store, clock, self._announce)
         self._reader = Reader(db)
         self._packers = ThreadPoolExecutor(2, "pack")
+        self._uploads = Uploads(
+            lambda work, weight: self._writer.submit(Call(work, weight)), self._pack, node, clock.monotonic
+        )
         self.failures = Failures(db, self._call)
         """What has failed, and what is decided about it."""
         self.reports = Reports(db, self._call)
@@ -111,11 +114,7 @@ class Queue:
 
     def upload(self) -> Upload:
         """For content over 1 MiB: write it as it comes, hand it to accept(), abort() whatever came of it."""
-
-        def commit(work: Work, weight: int) -> asyncio.Future[int]:
-            return self._writer.submit(Call(work, weight))
-
-        return Upload(commit, self._pack, self._node, self._clock.now())
+        return self._uploads.begin(self._clock.now())
 
     async def accept(self, incoming: Incoming) -> list[int]:
         """Store a message; the numbers it got, one for each appliance. On disk when this returns.

@@ -36,12 +36,15 @@ def turn_taken(db: Database) -> Iterator[None]:
 
 @contextmanager
 def refused(
-    db: Database, change: Literal["INSERT", "DELETE"], table: str, appliance_id: int | None = None
+    db: Database, change: Literal["INSERT", "DELETE"], table: str, appliance_id: int | None = None, *, when: str = ""
 ) -> Iterator[None]:
-    """The database refuses each such change of a table (of an appliance), and with it the transaction that tries."""
+    """The database refuses each such change of a table (of an appliance; ``when`` that is true of the row), and with it
+    the transaction that tries."""
     trigger = f"not_now BEFORE {change} ON {table} FOR EACH ROW"
     if appliance_id is not None:
-        trigger += f" WHEN (NEW.appliance_id = {appliance_id})"
+        when = f"NEW.appliance_id = {appliance_id}"
+    if when:
+        trigger += f" WHEN ({when})"
     if db.dialect == "sqlite":
         begin = [f"CREATE TRIGGER {trigger} BEGIN SELECT RAISE(ABORT, 'not now'); END"]
         end = ["DROP TRIGGER not_now"]

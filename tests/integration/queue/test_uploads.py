@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from relay.errors import Deferred
+from relay.queue import upload as uploads
+from relay.queue.content import PIECE
 from relay.queue.model import Incoming
+from relay.queue.tables import PLACES
 from tests.integration.queue.material import RECEIVED, House, house, outcomes
+from tests.support.obstacles import refused
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -43,7 +47,7 @@ async def test_pieces_are_on_disk_before_the_message_is(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         upload = home.queue.upload()
         await upload.write(BIG[:600_000])
-        assert home.rows("content") == 2
+        assert await eventually(lambda: home.rows("content") == 2)
         assert home.rows("incoming") == 1
         assert await home.due() == []
         assert home.problems() == []
@@ -95,6 +99,69 @@ async def test_a_client_that_goes_while_a_piece_is_stored(tmp_path: Path) -> Non
         await eventually(lambda: home.rows("content") == home.rows("incoming") == 0)
         with pytest.raises(Deferred, match="451"):
             await home.queue.accept(home.letter(content=upload))
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every commit takes long."""
+    monkeypatch.setattr(uploads, "SLOW", 0.0)
+    monkeypatch.setattr(uploads, "MOST", 4)
+
+
+@pytest.mark.usefixtures("slow_disk")
+async def test_on_a_slow_disk_several_pieces_are_on_their_way(tmp_path: Path) -> None:
+    """So many and no more: then whoever sends has to wait; what becomes mail is in its order, and whole."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        await upload.write(BIG[:PIECE])
+        with home.busy():
+            await upload.write(BIG[PIECE : 4 * PIECE])
+            waiting = asyncio.create_task(upload.write(BIG[4 * PIECE :]))
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done
+            assert home.queue._uploads.on_their_way == 4
+        await waiting
+        (number,) = await home.queue.accept(home.letter(content=upload, size=len(BIG)))
+        assert await home.queue.content(number) == RECEIVED + BIG
+        assert home.problems() == []
+
+
+@pytest.mark.usefixtures("slow_disk")
+async def test_one_piece_that_can_not_be_stored_is_the_end_of_its_message(tmp_path: Path) -> None:
+    """Though others behind it were on their way and got there: it is put off once, nothing of it stays, and the next
+    message isn't harmed."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        await upload.write(BIG[:PIECE])
+        with refused(home.db, "INSERT", "content", when=f"(NEW.id & {PLACES - 1}) = 3"):
+            with home.busy():
+                await upload.write(BIG[PIECE : 4 * PIECE])
+            with pytest.raises(Deferred, match="451"):
+                await home.queue.accept(home.letter(content=upload))
+            assert home.rows("content") == 3
+            with pytest.raises(Deferred, match="451"):
+                await upload.write(BIG[4 * PIECE :])
+            await upload.abort()
+            assert home.rows("content") == home.rows("incoming") == home.rows("messages") == 0
+        await home.queue.accept(await _upload(home, BIG))
+        assert home.problems() == []
+        assert home.queue._uploads.on_their_way == 0
+
+
+@pytest.mark.usefixtures("slow_disk")
+async def test_a_client_that_goes_while_pieces_are_on_their_way(tmp_path: Path) -> None:
+    """Those that are stored after it has gone are removed with the others."""
+    async with house(tmp_path) as home:
+        upload = home.queue.upload()
+        await upload.write(BIG[:PIECE])
+        with home.busy():
+            writing = asyncio.create_task(upload.write(BIG[PIECE:]))
+            await eventually(lambda: home.queue._uploads.on_their_way == 4)
+            writing.cancel()
+            aborting = asyncio.create_task(upload.abort())
+            await asyncio.sleep(0)
+        await aborting
+        assert home.rows("content") == home.rows("incoming") == 0
 
 
 async def test_orphans_of_a_node_go_at_its_start(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""How much of large messages may be on its way to the disk at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from relay.queue.content import Piece
+from relay.queue.upload import ALL, MOST, SLOW, Uploads, Work
+
+
+def commit(work: Work, weight: int) -> asyncio.Future[int]:
+    raise AssertionError("nothing is written here")
+
+
+async def pack(data: bytes) -> Piece:
+    return False, data
+
+
+def test_on_a_quick_disk_each_piece_is_awaited() -> None:
+    """The turns of other domains' mail aren't made longer for nothing."""
+    uploads = Uploads(commit, pack, "n1", lambda: 0.0)
+    assert uploads.room(0)
+    assert not uploads.room(1)
+
+
+def test_on_a_slow_one_there_is_room_for_some_of_one_and_of_all() -> None:
+    """However many messages come, each may have one, and together they have no more than a commit holds."""
+    uploads = Uploads(commit, pack, "n1", lambda: 0.0)
+    uploads.on_their_way = 2
+    uploads.over(SLOW)
+    assert [uploads.room(number) for number in (1, MOST - 1, MOST)] == [True, True, False]
+    uploads.on_their_way = ALL
+    assert uploads.room(0)
+    assert not uploads.room(1)
+    uploads.over(SLOW)
+    assert uploads.room(1)
+    uploads.over(SLOW / 2)
+    assert not uploads.room(1)
