@@ -6,6 +6,7 @@ import inspect
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import uvloop
 
@@ -15,6 +16,10 @@ from tests.support.postgres import PostgresCluster, postgres, postgres_url
 __all__ = ["engine", "postgres", "postgres_url"]  # fixtures that any test may ask for
 
 _crashed: list[str] = []
+
+# Speed is measured by tests/bench; on a busy machine an example takes its time.
+hypothesis.settings.register_profile("relay", deadline=None)
+hypothesis.settings.load_profile("relay")
 
 # A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits
 # that: without this, a command that a test interrupts would go on for ever.

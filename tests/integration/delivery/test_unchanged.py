@@ -124,7 +124,7 @@ def test_any_octets_come_home(chunking: bool, tmp_path: Path) -> None:
     """Whatever a client says is at the primary below our Received line, bare newlines mended and nothing else."""
     with way(tmp_path, chunking=chunking) as (runner, journey):
 
-        @settings(max_examples=80, deadline=None)
+        @settings(max_examples=80)
         @given(st.lists(st.builds(Message, OCTETS, st.none() | st.lists(st.integers(0, 3000), max_size=3)), max_size=6))
         @example(
             [Message(b"x: y\r\n\r\n" + b"\r\n.\0\xff" * 300_000), Message(b"x: y\r\n\r\n" + b"z" * 2_000_000, [7])]

@@ -308,8 +308,6 @@ def test_commands_in_any_order() -> None:
         try:
             AnyOrder.relay = AnyOrder.runner.run(move_in())
             AnyOrder.seen = 0
-            run_state_machine_as_test(
-                AnyOrder, settings=settings(max_examples=80, stateful_step_count=40, deadline=None)
-            )
+            run_state_machine_as_test(AnyOrder, settings=settings(max_examples=80, stateful_step_count=40))
         finally:
             AnyOrder.runner.run(stack.aclose())

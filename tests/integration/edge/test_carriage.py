@@ -32,7 +32,7 @@ def mended(wire: bytes) -> bytes:
     return b"\r\n".join(line[1:] if len(line) > 1 and line[:1] == b"." else line for line in text.split(b"\r\n"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(OCTETS, min_size=1, max_size=20))
 def test_any_octets_arrive(contents: list[bytes]) -> None:
     """Arbitrary octets, message after message in one session, are stored as they were, bare newlines mended."""

@@ -32,7 +32,7 @@ async def replies(client: Client, count: int) -> list[str]:
     return [(await client.reply())[:9] for _ in range(count)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(OCTETS | st.binary(max_size=500), st.lists(st.integers(0, 99), max_size=3)), min_size=1))
 def test_any_octets_arrive(messages: list[tuple[bytes, list[int]]]) -> None:
     """Arbitrary octets in chunks cut anywhere, all pipelined, are stored as they were, without an end added."""

@@ -93,7 +93,7 @@ async def test_numbers_grow_and_are_never_given_twice(tmp_path: Path) -> None:
     assert second[0] > first[0]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=5000))
 def test_content_is_kept_byte_for_byte(tmp_path: Path, content: bytes) -> None:
     """NUL, 8-bit, bare line ends, no line end at all: what came is what is sent, below one Received line."""
