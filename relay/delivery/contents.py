@@ -15,8 +15,10 @@ from relay.queue.model import Outgoing
 from relay.queue.queue import Queue
 from relay.smtp.content import Content
 
-AHEAD = 128
-"""Messages that are looked at when content is asked for; 8 MiB of content at most."""
+AHEAD = 256
+"""Messages that are looked at when content is asked for."""
+AHEAD_BYTES = 4 * 1024 * 1024
+"""Content that is read ahead at most, unpacked."""
 
 
 class Contents:
@@ -25,29 +27,43 @@ class Contents:
     def __init__(self, queue: Queue, upcoming: Callable[[], Iterable[Outgoing]]) -> None:
         self._queue = queue
         self._upcoming = upcoming
-        self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._asked: dict[int, tuple[asyncio.Future[bytes], int]] = {}  # and its size
+        self._bytes = 0  # of all that was asked for
 
     async def of(self, parcel: Outgoing) -> Content:
         """The content with our Received line on top. Raises NotFound where the message is gone."""
         if parcel.size > UPLOAD_ABOVE:
             return self._queue.pieces(parcel.id)
-        asked = self._asked.pop(parcel.id, None)
-        if len(self._asked) < AHEAD // 2:
+        asked = self._taken(parcel.id)
+        if len(self._asked) < AHEAD // 2 and self._bytes < AHEAD_BYTES // 2:  # many at once, or not at all
             self._ask_ahead()
         return await (asked or self._queue.content(parcel.id))
 
     def forget(self) -> None:
         """Nothing more is wanted."""
-        for asked in self._asked.values():
-            asked.cancel()
-        self._asked.clear()
+        self._forget(list(self._asked))
 
     def _ask_ahead(self) -> None:
-        for parcel in islice(self._upcoming(), AHEAD):
-            if parcel.size <= INLINE and parcel.id not in self._asked:
+        small = [parcel for parcel in islice(self._upcoming(), AHEAD) if parcel.size <= INLINE]
+        self._forget(self._asked.keys() - {parcel.id for parcel in small})  # operators hold mail, and drop it
+        for parcel in small:
+            if self._bytes + parcel.size > AHEAD_BYTES:
+                break
+            if parcel.id not in self._asked:
                 asked = self._queue.content(parcel.id)
                 asked.add_done_callback(_heard)
-                self._asked[parcel.id] = asked
+                self._asked[parcel.id] = asked, parcel.size
+                self._bytes += parcel.size
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if (asked := self._taken(number)) is not None:
+                asked.cancel()
+
+    def _taken(self, number: int) -> asyncio.Future[bytes] | None:
+        asked, size = self._asked.pop(number, (None, 0))
+        self._bytes -= size
+        return asked
 
 
 def _heard(asked: asyncio.Future[bytes]) -> None:

@@ -20,7 +20,7 @@ from relay.queue.tables import PLACES
 
 T = TypeVar("T")
 
-MAX_GATHERED = 64
+MAX_GATHERED = 128
 """Contents read with one statement."""
 
 _PIECES = """
