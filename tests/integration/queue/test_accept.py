@@ -109,7 +109,7 @@ def test_content_is_kept_byte_for_byte(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, 64 * 1024 - 1, 64 * 1024 + 1, 256 * 1024, 900_000, 3_000_000])
 async def test_content_of_every_size_is_kept(tmp_path: Path, size: int) -> None:
-    """Packed on the loop, in a thread or in pieces: it makes no difference to what comes out."""
+    """Packed by the writer, in a thread or in pieces: it makes no difference to what comes out."""
     content = random.Random(size).randbytes(size // 2) + b"x" * (size - size // 2)
     async with house(tmp_path) as home:
         (number,) = await home.accept(content=content)
