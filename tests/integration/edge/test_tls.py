@@ -111,6 +111,17 @@ async def test_old_tls_is_not_spoken(tmp_path: Path) -> None:
                 await client.start_tls(context)
 
 
+async def test_no_ticket_is_made_out_for_another_session(tmp_path: Path) -> None:
+    """What a client of TLS 1.3 hears behind the handshake is replies, and nothing to resume its session with."""
+    made = certificate(tmp_path, HOSTNAME)
+    async with house(tmp_path, **paths(made)) as relay, relay.client() as client:
+        await client.start_tls(trusting(made))
+        assert (await client.ask("NOOP")).startswith("250 2.0.0")
+        tls = client.writer.get_extra_info("ssl_object")
+        assert tls.version() == "TLSv1.3"
+        assert not tls.session.has_ticket
+
+
 async def shown(client: Client) -> bytes:
     certificate = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     assert isinstance(certificate, bytes)
