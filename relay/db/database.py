@@ -11,20 +11,20 @@ mail has a connection and a thread of its own in relay.queue.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, MetaData, create_engine, event, inspect
+from sqlalchemy import Connection, MetaData, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from relay import revisions as compatible
-from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseNewer, DatabaseOutdated
+from relay.db.turns import FairLock
+from relay.db.versions import newer, revision_of, revisions
+from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseMissing, DatabaseOutdated
 from relay.sqlite import BUSY_TIMEOUT, PREFIX, SqliteFile
 
 if TYPE_CHECKING:
@@ -34,39 +34,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 4
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
-
-
-class FairLock:
-    """A lock that is had in the order of asking.
-
-    threading.Lock goes to whoever is quickest, and a thread that writes without a pause is always quicker than one
-    that has to be woken.
-    """
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._held = False
-        self._turns: deque[threading.Lock] = deque()
-
-    def __enter__(self) -> None:
-        with self._guard:
-            if not self._held:
-                self._held = True
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._turns.append(turn)
-        turn.acquire()  # released by whoever hands it on, who leaves _held as it is
-
-    def __exit__(self, *_: object) -> None:
-        with self._guard:
-            if self._turns:
-                self._turns.popleft().release()
-            else:
-                self._held = False
 
 
 class Database:
@@ -116,18 +85,19 @@ class Database:
 
     def _check(self) -> None:
         with self.read() as connection:
-            found = _revision(connection)
+            found = revision_of(connection)
             # Newer, but so that this program may go on: an upgrade is on its way through the cluster.
             able = found not in revisions() and compatible.can_work(connection, revisions())
-            self._refuse_unfinished(connection)
+            self.refuse_unfinished(connection)
         if found is None:
             raise DatabaseMissing(f"{self.name} has no tables yet; 'relayctl init' makes them")
         if found not in revisions() and not able:
-            raise _newer(self.name)
+            raise newer(self.name)
         if found != revisions()[-1] and not able:
             raise DatabaseOutdated(f"{self.name} is older than this program; run 'relayctl db upgrade'")
 
-    def _refuse_unfinished(self, connection: Connection) -> None:
+    def refuse_unfinished(self, connection: Connection) -> None:
+        """Raises DatabaseError where a restore has not come to its end."""
         if self._place.unfinished and connection.exec_driver_sql(self._place.unfinished).first():
             raise DatabaseError(
                 f"{self.name}: a restore is under way, or was broken off; then 'relayctl db restore' again puts back "
@@ -287,60 +257,3 @@ def place(url: str, direct: str = "") -> SqliteFile | PostgresServer:
     from relay.postgres import PostgresServer  # with its driver, which takes longer to load than some commands to run
 
     return PostgresServer(url, direct)
-
-
-def revisions() -> list[str]:
-    """What this program knows, oldest first: a migration's file has the name of its revision, and they are in a row.
-
-    Alembic, which takes longer to load than most commands to run, is needed for upgrading alone.
-    """
-    return sorted(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-
-
-def floor() -> str:
-    """The oldest revision whose programs can work with a database that this program has upgraded."""
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    scripts = list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
-    return compatible.floor((one.revision, getattr(one.module, "compatible_from", one.revision)) for one in scripts)
-
-
-def _revision(connection: Connection) -> str | None:
-    """The revision that the database is at; None where it has no tables yet."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return found
-
-
-def _newer(name: str) -> DatabaseNewer:
-    return DatabaseNewer(f"{name} was made by a newer version of this program; install that version")
-
-
-def upgrade(url: str, *, restoring: bool = False) -> tuple[str | None, str]:
-    """Make the database, or bring it up to date; returns (revision before, revision after). ``restoring``: it is what
-    is being restored. Raises DatabaseError."""
-    from alembic import command
-    from alembic.config import Config
-
-    database = Database(url, check=False)
-    try:
-        database.make()
-        with database.write() as connection:  # one upgrade at a time, in the whole cluster
-            if not restoring:
-                database._refuse_unfinished(connection)
-            before = _revision(connection)
-            if before is not None and before not in revisions():
-                raise _newer(database.name)
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            compatible.keep(connection, floor())
-            after = _revision(connection)
-    finally:
-        database.close()
-    return before, str(after)

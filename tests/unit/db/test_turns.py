@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from relay.db import FairLock
+from relay.db.turns import FairLock
 from tests.support.waiting import wait_until
 
 
