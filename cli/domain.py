@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli import contract, directory, people
-from cli.appliance import appliance_options, appliance_values
+from cli.appliance_fields import appliance_options, appliance_values
 from cli.context import Noun, Operator, json_option
 from cli.domain_fields import appliance_names, describe, domain_options, domain_values, refuse_with_mail
 from cli.domain_files import export, import_
