@@ -1,10 +1,10 @@
 """This node in its cluster: its name, its lease, what it owns, and whether its clock can be trusted yet.
 
-Promises: a name runs once at a time on a database (relay.cluster.name); ``owns`` is answered from memory and is
-False as soon as the last successful renewal is too old, whatever has hung in between; two live nodes never own one
-appliance. The lease is renewed in a thread and on a connection of its own, so that neither a busy loop nor a long
-queue of writes kills it. A node that can't renew begins nothing and goes on trying; it ends only when its name has
-been taken over.
+Promises: a name runs once at a time on a database (relay.cluster.name); ``owns`` is answered from memory
+(relay.cluster.holdings) and is False as soon as the last successful renewal is too old, whatever has hung in between;
+two live nodes never own one appliance. The lease is renewed in a thread and on a connection of its own, so that neither
+a busy loop nor a long queue of writes kills it. A node that can't renew begins nothing and goes on trying; it ends only
+when its name has been taken over.
 
 What this node has too much of goes to others, a portion at a time: from then on ``owns`` says no, nothing more is
 begun; when nobody is ``busy`` with it any more, its outcomes written, the row gets its new owner. If this process dies
@@ -18,7 +18,6 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -27,31 +26,22 @@ from relay import events, settings
 from relay.appliances.directory import Directory
 from relay.appliances.facts import Health, raise_version
 from relay.appliances.pulse import Pulse
-from relay.clock import DRIFT_LIMIT, Clock
+from relay.clock import Clock
 from relay.cluster import lease, name
+from relay.cluster.holdings import Holdings
 from relay.cluster.lease import LeaseLost, Observer, Timing, View
-from relay.cluster.spread import Peer, adopt, heirs, portion, shed, surplus
+from relay.cluster.settling import settles_at
+from relay.cluster.spread import heirs
 from relay.cluster.tables import nodes
 from relay.db import Database, revisions
 from relay.errors import DatabaseError
 
-SETTLE = 3600.0
-"""Seconds for which a node that doubts its clock puts off what can't be undone."""
-AHEAD_LIMIT = 86400.0
 RETRY = 0.5
 """Seconds after a renewal that failed."""
 BEHIND_MOST = 1000
 """Appliances for which a node says that it doesn't vouch; where there are more it vouches for none."""
 HAND_OVER = 0.1
 """Seconds between two looks at whether what is to be handed over is at rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lease:
-    """What we own (epochs by appliance id), and until when that may be relied on (monotonic seconds)."""
-
-    owned: dict[int, int] = field(default_factory=dict)
-    valid_until: float = float("-inf")
 
 
 class Node:
@@ -85,11 +75,7 @@ class Node:
             "behind": None,
         }
         self._observer = Observer(self._timing)
-        self._lease = _Lease()
-        self._leaving: dict[int, str] = {}  # what is being handed over, and to whom; replaced whole
-        self._ready: set[int] = set()  # what of it is at rest
-        self._guard = threading.Lock()  # of these three, which thread and loop both change
-        self._peers: tuple[Peer, ...] = ()
+        self._holdings = Holdings(self.name, clock, self._timing)
         self._busy: Callable[[int], bool] | None = None
         self._going = asyncio.Event()
         self._failing = False  # the last renewal failed, which has been said
@@ -103,16 +89,11 @@ class Node:
 
     def owns(self, appliance_id: int) -> bool:
         """Whether this node may begin work for an appliance now."""
-        held = self._lease
-        return (
-            appliance_id in held.owned
-            and appliance_id not in self._leaving
-            and self._clock.monotonic() < held.valid_until
-        )
+        return self._holdings.owns(appliance_id)
 
     def holds(self, connection: Connection, appliance_id: int) -> bool:
         """The same, asked of the database inside the transaction that decides something: the fence."""
-        return lease.holds(connection, self.name, appliance_id, self._lease.owned.get(appliance_id))
+        return lease.holds(connection, self.name, appliance_id, self._holdings.epochs.get(appliance_id))
 
     def settling(self, now: float) -> bool:
         """Whether what can't be undone has to wait, because the clock looked wrong at the start."""
@@ -132,26 +113,23 @@ class Node:
     @property
     def others(self) -> list[str]:
         """The other nodes that live, as of the last renewal."""
-        return [peer.name for peer in self._peers if peer.name != self.name]
+        return [peer.name for peer in self._holdings.peers if peer.name != self.name]
 
     @property
     def gives_way(self) -> bool:
         """Whether an operator has asked this node to drain, and another one is there to take its place."""
-        mine = next((peer for peer in self._peers if peer.name == self.name), None)
-        return mine is not None and mine.draining and not any(peer.draining for peer in heirs(self._peers))
+        mine = next((peer for peer in self._holdings.peers if peer.name == self.name), None)
+        return mine is not None and mine.draining and not any(peer.draining for peer in heirs(self._holdings.peers))
 
     def give(self, appliance_id: int, to: Collection[str]) -> str | None:
         """Hand an appliance over to one of those: begin nothing more for it, finish what is in flight, release it.
 
         Returns whose it will be; None where none of them lives, or it isn't ours.
         """
-        chosen = adopt([appliance_id], [peer for peer in self._peers if peer.name in to], {}).get(appliance_id)
-        with self._guard:
-            if chosen is None or appliance_id not in self._lease.owned:
-                return None
-            self._leaving = {**self._leaving, appliance_id: chosen}
-        self._directory.look_again()
-        self._going.set()
+        chosen = self._holdings.give(appliance_id, to)
+        if chosen is not None:
+            self._directory.look_again()
+            self._going.set()
         return chosen
 
     async def start(self) -> None:
@@ -200,14 +178,14 @@ class Node:
         if self._loop is None or self._lock is None:
             return
         self._stopping = True
-        self._lease, self._leaving = _Lease(), {}
+        self._holdings.drop()
         self._kick.set()
         try:
             if self._thread.ident is not None:
                 await self._loop.run_in_executor(None, self._thread.join)
-            self._lease, self._leaving = _Lease(), {}
+            self._holdings.drop()
             try:
-                await self._db.change(lease.release, self.name, self._instance, self._clock.now(), self._peers)
+                await self._db.change(lease.release, self.name, self._instance, self._clock.now(), self._holdings.peers)
             except DatabaseError as error:  # busy or away: the others see by the counter that we are gone
                 events.fault("lease", error)
         finally:
@@ -233,11 +211,9 @@ class Node:
         while True:
             await self._going.wait()
             self._going.clear()
-            while self._leaving:
-                ready = {number for number in self._leaving if not (self._busy and self._busy(number))}
-                if ready:
-                    with self._guard:
-                        self._ready = ready
+            while leaving := self._holdings.leaving:
+                if ready := {number for number in leaving if not (self._busy and self._busy(number))}:
+                    self._holdings.rest(ready)
                     self._kick.set()
                 await asyncio.sleep(HAND_OVER)
 
@@ -272,7 +248,7 @@ class Node:
             try:
                 self._renew()
             except LeaseLost as error:
-                self._lease = _Lease()
+                self._holdings.drop()
                 events.lease_lost(self.name, str(error))
                 self._failure = error
                 self._signal()
@@ -296,7 +272,7 @@ class Node:
         if view.orphans or view.gone:
             with self._db.write_beside() as connection:
                 view = lease.claim(connection, self.name, self._observer, began)
-        lapsed = self._lease.valid_until <= self._clock.monotonic()
+        lapsed = self._holdings.lapsed
         lost = self._take(view, began)
         if lapsed and view.owned:
             with self._db.write_beside() as connection:
@@ -313,47 +289,27 @@ class Node:
         now, snapshot = self._clock.monotonic(), self._directory.snapshot
         behind = [
             number
-            for number in self._lease.owned
+            for number in self._holdings.epochs
             if (fact := snapshot.health.get(number)) and fact.state is Health.UP and not self._pulse.fresh(number, now)
         ]
         return behind if len(behind) <= BEHIND_MOST else None
 
     def _release_what_is_ready(self) -> None:
         """Here and not on the loop: what we own is read, and given away, by one thread, one after the other."""
-        with self._guard:
-            owned = self._lease.owned
-            ready = {one: (owned[one], self._leaving[one]) for one in self._ready & self._leaving.keys() & owned.keys()}
-        if ready:
+        if ready := self._holdings.ready():
             with self._db.write_beside() as connection:
-                lease.hand_over(connection, self.name, ready, [peer.name for peer in self._peers])
+                lease.hand_over(connection, self.name, ready, [peer.name for peer in self._holdings.peers])
             events.handed_over(self.name, len(ready), sorted({to for _, to in ready.values()}))
 
     def _take(self, view: View, began: float) -> int:
-        """What we own from now on, and what of it has to go; how much was taken from us."""
-        with self._guard:
-            before, handing = self._lease.owned, self._leaving
-            self._peers = view.peers
-            leaving = {number: to for number, to in handing.items() if number in view.owned and to in view.alive}
-            leaving |= self._too_many(view, leaving)
-            self._leaving, self._ready = leaving, set()  # what was at rest may have been begun since
-            self._lease = _Lease(view.owned, began + self._timing.dead_after - self._timing.margin)
+        """Own what the look says from now on, and have everybody hear of it; how much was taken from us."""
+        change = self._holdings.take(view, began, self._busy)
         self._pulse.hear(view.vouched, began)
-        if view.owned != before:
+        if change.owned:
             events.appliance_taken(self.name, len(view.owned))
-        if view.owned != before or leaving != handing:
+        if change.owned or change.leaving:
             self._signal()
-        return len(before.keys() - view.owned.keys() - handing.keys() - view.gone)
-
-    def _too_many(self, view: View, leaving: dict[int, str]) -> dict[int, str]:
-        """What others should have of ours, a portion of it; nothing while nobody is there to hand it over."""
-        if self._busy is None:
-            return {}
-        given = surplus(self.name, view.peers)
-        for to in leaving.values():
-            given[to] = given.get(to, 0) - 1  # on its way already
-        given = {to: count for to, count in given.items() if count > 0}
-        limit = portion(sum(given.values()) + len(leaving), len(leaving))
-        return shed([each for each in view.owned if each not in leaving], given, limit, view.avoid, self._busy)
+        return change.lost
 
     def _signal(self) -> None:
         if self._loop is not None:
@@ -363,14 +319,3 @@ class Node:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def settles_at(now: float, last_heartbeat: float | None, before: float | None) -> float | None:
-    """Until when a node that starts at ``now`` must put off what can't be undone; None: it needn't.
-
-    The wall clock is doubted when it stands behind the ``last_heartbeat`` (by more than the drift that is tolerated
-    anyway) or over 24 h ahead of it; ``before``: what an earlier start had decided and a restart doesn't cut short.
-    """
-    if last_heartbeat is not None and not -DRIFT_LIMIT <= now - last_heartbeat <= AHEAD_LIMIT:
-        return now + SETTLE
-    return before if before is not None and now < before <= now + SETTLE else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.cluster.lease import Observer, Timing
-from relay.cluster.node import settles_at
+from relay.cluster.settling import settles_at
 
 
 def watch(*looks: tuple[float, dict[str, int]]) -> set[str]:
