@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from relay import events
 from relay.appliances import facts
 from relay.appliances.directory import Directory
 from relay.appliances.facts import Health
@@ -25,6 +24,7 @@ from relay.errors import LookupFailed
 from relay.smtp import connection as smtp
 from relay.smtp.failure import Failure
 from relay.tls import expiry_of
+from relay.watch.rounds import again_and_again
 
 CERTIFICATE = "certificate"
 """The condition of the findings."""
@@ -36,8 +36,7 @@ DAILY = 86400.0
 AGAIN = 3600.0
 """Seconds between two looks, and where there is a finding or there was no answer."""
 ROUND = 60.0
-PAUSE = 1.0
-"""Seconds between two searches for those whose turn it is: at most, and at least where the facts change."""
+"""Seconds between two searches for those whose turn it is, unless the facts change."""
 TOGETHER = 5
 PATIENCE = 20.0
 """Seconds to connect, and for each reply."""
@@ -87,14 +86,7 @@ class Certificates:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            seen = self._directory.snapshot.version
-            try:
-                await self.look()
-            except Exception as error:
-                events.fault("certificates", error)
-            await asyncio.sleep(PAUSE)
-            await self._directory.changed_since(seen, ROUND - PAUSE)
+        await again_and_again(self.look, self._directory, ROUND, "certificates")
 
     async def look(self) -> None:
         """Greet those whose turn it is, and bring the findings up to what they showed. Raises DatabaseError."""

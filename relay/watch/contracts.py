@@ -12,18 +12,16 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from relay import events
 from relay.appliances.contract import Naming, due, observe, set_namings
 from relay.appliances.directory import Directory
 from relay.appliances.model import Domain
 from relay.appliances.mx import Endpoints
 from relay.clock import Clock
 from relay.db import Database
+from relay.watch.rounds import again_and_again
 
 LOOK = 60.0
 """Seconds between two searches for domains that are due, unless the facts change."""
-PAUSE = 1.0
-"""The same where they change."""
 TOGETHER = 20
 """Domains looked up at the same time, and recorded in one transaction."""
 
@@ -52,14 +50,7 @@ class Contracts:
 
     async def run(self) -> None:
         """Look, record, wait, and again, until cancelled."""
-        while True:
-            seen = self._directory.snapshot.version
-            try:
-                await self._round()
-            except Exception as error:
-                events.fault("contracts", error)
-            await asyncio.sleep(PAUSE)
-            await self._directory.changed_since(seen, LOOK)
+        await again_and_again(self._round, self._directory, LOOK, "contracts")
 
     async def _round(self) -> None:
         now, snapshot = self._clock.now(), self._directory.snapshot

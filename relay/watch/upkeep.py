@@ -12,7 +12,6 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from relay import events
 from relay.appliances import facts
 from relay.appliances.backups import last_backups
 from relay.appliances.directory import Directory
@@ -20,6 +19,7 @@ from relay.appliances.model import Appliance, Domain
 from relay.clock import Clock, iso
 from relay.db import Database
 from relay.queue.sums import Depth
+from relay.watch.rounds import again_and_again
 
 BACKUP, QUOTA, CONTRACT = "backup", "quota", "contract"
 """Conditions of findings."""
@@ -28,8 +28,7 @@ NOTICE = 30 * 86400.0
 FULL, ROOM = 0.8, 0.7
 """A quota is said to be nearly used from the first on, and until less than the second is used."""
 LOOK = 60.0
-PAUSE = 1.0
-"""Seconds between two looks: at most, and at least where the facts change all the time."""
+"""Seconds between two looks, unless the facts change."""
 BREATH = 500
 """Appliances after which the event loop gets its turn."""
 TOGETHER = 200
@@ -110,14 +109,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Look, write, wait, and again, until cancelled."""
-        while True:
-            seen = self._directory.snapshot.version
-            try:
-                await self.look()
-            except Exception as error:
-                events.fault("upkeep", error)
-            await asyncio.sleep(PAUSE)
-            await self._directory.changed_since(seen, LOOK - PAUSE)
+        await again_and_again(self.look, self._directory, LOOK, "upkeep")
 
     async def look(self) -> None:
         """Bring the findings up to what is so now; writes only what changed. Raises DatabaseError."""
