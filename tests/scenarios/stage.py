@@ -1,9 +1,7 @@
 """The set of a scenario: a customer's primary, its DNS, a node, strangers who send; and the balance at the end.
 
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         ...
         await acme.balance()
@@ -59,6 +57,12 @@ class Stage:
 
     async def is_down(self) -> None:
         await self.node.until(DOMAIN, health="down")
+
+    async def goes_down(self) -> None:
+        """It is up, and readiness known, until its primary answers no more."""
+        await self.is_up()
+        await self.primary.stop()
+        await self.is_down()
 
     async def send(self, numbers: Iterable[int], to: Sequence[str] = (), sender: str = SENDER) -> None:
         """Letters of these numbers, each to ``to`` or else to a recipient of its own; each has got 250 then."""

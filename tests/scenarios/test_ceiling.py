@@ -15,9 +15,7 @@ async def test_a_drain_keeps_to_the_ceiling_until_it_is_taken_away(tmp_path: Pat
     begun: list[float] = []
 
     async with stage(tmp_path, at=NIGHT, options=("--max-rate", "500")) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(120))
         await acme.node.until(DOMAIN, ticket=3)
         await acme.node.relayctl("appliance", "set", "acme", "--max-rate", "8", "--max-connections", "3")

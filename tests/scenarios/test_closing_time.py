@@ -10,9 +10,7 @@ from tests.scenarios.stage import DOMAIN, ZONE, proven, stage
 async def test_an_outage_of_business_hours_is_taken_over_at_closing_time(tmp_path: Path) -> None:
     """P1 that says when continuity will begin; at that minute it begins, and the ticket is a P3 with its proof."""
     async with stage(tmp_path, at="2026-11-27 17:50") as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         during = await acme.node.until(DOMAIN, ticket=1)
         assert during["continuity"] == "standby"

@@ -31,9 +31,7 @@ async def test_mail_after_the_contracts_end(tmp_path: Path) -> None:
     """451 as long as the DNS sends people here, 550 after two weeks in which it was seen not to."""
     async with stage(tmp_path, at=NIGHT) as acme:
         app = acme.node.app
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(5))
         await acme.node.relayctl("domain", "set", DOMAIN, "--until", "2026-11-27")
         number = (await eventually(lambda: app.directory.domain(DOMAIN))).id

@@ -22,9 +22,7 @@ async def test_a_crash_of_the_database_puts_mail_off_and_loses_none(tmp_path: Pa
             async def mail_gets(code: int) -> bool:
                 return await asyncio.to_thread(_mail, acme.node.address) == code
 
-            await acme.is_up()
-            await acme.primary.stop()
-            await acme.is_down()
+            await acme.goes_down()
             await acme.send(range(20))
             await acme.node.until(DOMAIN, ticket=3)
             await asyncio.to_thread(postgres.stop, "immediate")

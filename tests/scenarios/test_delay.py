@@ -101,9 +101,7 @@ async def test_an_outage_that_ends_in_a_delay_is_a_p2_once_all_was_tried(tmp_pat
     """The ticket of the outage keeps its priority until then; it is resolved when mail flows again."""
     # It is known to be delayed before the outage has settled.
     async with stage(tmp_path, at=NIGHT, settings={"continuity": {"settle": 90}}) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(25))
         await acme.node.until(DOMAIN, continuity="active", ticket=3)
         acme.primary.on_rcpt = Reply(451, "4.3.0", "Directory is busy")

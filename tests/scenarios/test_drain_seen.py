@@ -19,9 +19,7 @@ async def test_an_operator_sees_how_the_mail_comes_home(tmp_path: Path, monkeypa
     monkeypatch.setattr("relay.delivery.journal.EVERY", 0.1)
     settings = {"continuity": {"ticket_after": 0.4, "settle": 2.0}, "delivery": {"max_connections": 1}}
     async with stage(tmp_path, at=NIGHT, settings=settings) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(20))
         down = await acme.node.until(DOMAIN, ticket=3)
         assert down["drain"] is None and down["first_expiry_at"] is not None

@@ -27,9 +27,7 @@ async def test_senders_who_exist_are_told_and_others_never(tmp_path: Path) -> No
         for domain in ("world.example", "forged.example"):
             acme.dns.records[f"{domain} MX"] = ["10 mx.world.example."]
         acme.dns.records["mx.world.example A"] = [world.host]
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         recipients = (f"anna@{DOMAIN}", f"typo1@{DOMAIN}", f"typo2@{DOMAIN}")
         await acme.send(range(3), to=recipients)
         await acme.send(range(3, 6), to=recipients, sender=FORGED)

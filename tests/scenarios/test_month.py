@@ -14,9 +14,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 async def test_an_outage_at_night_is_in_the_report_of_its_month(tmp_path: Path) -> None:
     """Two hours away, covered but for the first moments; all mail kept and returned; nobody came, and nobody had to."""
     async with stage(tmp_path, at=NIGHT, settings={"support": {"timezone": "Europe/Berlin"}}) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(5))
         await acme.node.until("acme.example", continuity="active", ticket=3)
         acme.clock.leap(7200)

@@ -13,9 +13,7 @@ DAWN = "2026-11-30 08:21"
 async def test_a_takeover_becomes_a_p1_half_an_hour_before_the_office_opens(tmp_path: Path) -> None:
     """P3 by night, P1 again in time for somebody to act; continuity goes on all the while."""
     async with stage(tmp_path, at=DAWN) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         await acme.node.until(DOMAIN, ticket=3)
         acme.clock.leap_to("2026-11-30 08:30", ZONE)
@@ -35,9 +33,7 @@ async def test_a_takeover_becomes_a_p1_half_an_hour_before_the_office_opens(tmp_
 async def test_a_takeover_stays_a_p3_where_the_settings_say_so(tmp_path: Path) -> None:
     """With on_business_hours = "keep" the opening of the office changes nothing."""
     async with stage(tmp_path, at=DAWN, settings={"continuity": {"on_business_hours": "keep"}}) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(3))
         await acme.node.until(DOMAIN, ticket=3)
         acme.clock.leap_to("2026-11-30 08:33", ZONE)

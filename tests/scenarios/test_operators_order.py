@@ -10,9 +10,7 @@ from tests.scenarios.stage import DOMAIN, MORNING, NIGHT, proven, stage
 async def test_an_operator_activates_continuity_during_an_outage(tmp_path: Path) -> None:
     """With the policy 'manual' the P1 says how to activate; done, it is a P3 that names who did it."""
     async with stage(tmp_path, at=NIGHT, options=("--activation", "manual")) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         await acme.node.until(DOMAIN, ticket=1, continuity="standby")
         await acme.node.relayctl("failover", "activate", "acme", "-m", "the customer asked for it")
@@ -58,9 +56,7 @@ async def test_an_order_given_while_the_appliance_is_up_arms_the_next_outage_alo
 async def test_an_operator_ends_continuity_during_an_outage(tmp_path: Path) -> None:
     """Deactivated by night: a P1 that names who said so, and mail is queued and comes home as ever."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(5))
         await acme.node.until(DOMAIN, ticket=3)
         await acme.node.relayctl("failover", "deactivate", "acme")

@@ -46,9 +46,7 @@ async def test_an_outage_off_hours_is_told_to_whoever_is_on_call_and_to_the_cust
     options = ("--contact", OPS)
     async with hook() as oncall, ScriptedPrimary() as mail:
         async with stage(tmp_path, at=NIGHT, options=options, settings=settings(oncall, mail)) as acme:
-            await acme.is_up()
-            await acme.primary.stop()
-            await acme.is_down()
+            await acme.goes_down()
             await acme.send(range(20))
             await acme.node.until(DOMAIN, ticket=3)
             await eventually(lambda: (len(oncall.posts), len(mail.messages)) == (2, 2), timeout=PATIENCE)

@@ -32,9 +32,7 @@ async def test_a_ticket_that_a_person_opened_is_adopted(tmp_path: Path) -> None:
 async def test_a_persons_priority_stands_until_the_facts_change(tmp_path: Path) -> None:
     """Raised by a person in mid-outage, it stays a P1 through the return, and is resolved as ever."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         await acme.node.until(DOMAIN, ticket=3)
         number = str((await acme.node.ticket()).id)

@@ -12,9 +12,7 @@ from tests.support.primary import Answer
 async def test_421_in_mid_drain_is_no_outage(tmp_path: Path) -> None:
     """Sent away at the banner and between messages, everything arrives once, and nobody calls the primary down."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(80))
         await acme.node.until(DOMAIN, ticket=3)
         refused: list[str] = []

@@ -12,9 +12,7 @@ from tests.support.primary import Answer
 async def test_greylisted_mail_is_listed_in_the_resolution_and_delivered_at_its_next_time(tmp_path: Path) -> None:
     """4xx for some recipients of a message puts off these alone; the ticket doesn't wait for them, the mail does."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(6), to=(f"at-once@{DOMAIN}", f"grey@{DOMAIN}", f"later@{DOMAIN}"))
         await acme.node.until(DOMAIN, ticket=3)
 

@@ -18,9 +18,7 @@ NOBODY = Reply(550, "5.1.1", "No such user")
 async def test_refused_recipients_are_held_for_an_operator_and_the_others_delivered(tmp_path: Path) -> None:
     """5xx for one recipient of a message holds that one; the resolution says so, and an operator decides."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(4), to=(f"anna@{DOMAIN}", f"typo@{DOMAIN}", f"bert@{DOMAIN}"))
         await acme.node.until(DOMAIN, ticket=3)
 
@@ -80,9 +78,7 @@ async def test_a_primary_whose_content_filter_is_broken_bounces_no_one(tmp_path:
     """It knows everybody, and refuses all mail at the end of the data, for longer than the window: that too is waited
     out, the ticket says so, and all of it comes home."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(30))
         await acme.node.until(DOMAIN, ticket=3)
 
@@ -108,9 +104,7 @@ async def test_a_primary_that_comes_back_refusing_this_relay_is_told_in_the_tick
 ) -> None:
     """5xx for whoever connects, or sends, is no return: the ticket says so once; taken in again, all comes home."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         for number in range(5):
             await acme.send([number], sender=f"sender{number}@sender.example")
         await acme.node.until(DOMAIN, ticket=3)

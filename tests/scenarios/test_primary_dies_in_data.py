@@ -14,9 +14,7 @@ from tests.support.waiting import eventually
 async def test_a_primary_that_dies_in_the_middle_of_data_gets_each_letter_once(tmp_path: Path) -> None:
     """What it hadn't taken whole is sent again after its next return; the outage goes on in the same ticket."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(40))
         await acme.node.until(DOMAIN, ticket=3)
 
@@ -45,9 +43,7 @@ async def test_a_primary_that_dies_in_the_middle_of_data_gets_each_letter_once(t
 async def test_an_answer_that_never_came_is_recorded_as_unknown_and_sent_again(tmp_path: Path) -> None:
     """A letter whose final 250 was cut off may arrive twice (RFC 1047), is never lost, and the queue says why."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(5))
         await acme.node.until(DOMAIN, ticket=3)
 

@@ -51,9 +51,7 @@ async def test_without_the_mx_record_an_outage_stays_a_p1_until_it_is_mended(tmp
 async def test_a_proof_that_is_lost_makes_it_a_p1_until_it_is_found_again(tmp_path: Path) -> None:
     """Somebody empties the list of recipients in mid-outage: P3, P1 that says so, and P3 again once it is filled."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(10))
         await acme.node.until(DOMAIN, ticket=3)
 

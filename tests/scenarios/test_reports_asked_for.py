@@ -15,9 +15,7 @@ from tests.support.waiting import eventually
 async def test_requests_for_reports_are_handed_on(tmp_path: Path) -> None:
     """RET, ENVID, NOTIFY and ORCPT come out of the queue after an outage as they went in, each with its recipient."""
     async with stage(tmp_path, at=NIGHT) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
 
         def send() -> None:
             with smtplib.SMTP(*acme.node.address, timeout=10) as client:

@@ -42,9 +42,7 @@ async def until_told(acme: Stage) -> None:
 async def test_an_outage_and_an_engineers_reply(tmp_path: Path, rt: RequestTracker) -> None:
     """P1 in RT, P3 with the proof, the drain's progress, resolved; dana's reply there stops our response clock."""
     async with stage(tmp_path, at=NIGHT, settings={"helpdesk": {**rt.settings, "poll": 0.3}}) as acme:
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(30))
         await acme.node.until(DOMAIN, ticket=3)
         number = await number_in_rt(acme)

@@ -58,9 +58,7 @@ async def test_a_quota_that_fills_is_said_until_there_is_room(tmp_path: Path) ->
     """At 80 % while the primary is down; the drain makes room, and nothing is lost."""
     async with stage(tmp_path, at=NIGHT) as acme:
         await acme.node.relayctl("domain", "set", DOMAIN, "--quota-messages", "10")
-        await acme.is_up()
-        await acme.primary.stop()
-        await acme.is_down()
+        await acme.goes_down()
         await acme.send(range(7))
         await look(acme)
         assert await acme.node.tickets("quota") == []
