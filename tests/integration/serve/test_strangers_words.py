@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.console import Relayctl
-from tests.support.processes import free_port, stop
+from tests.support.processes import free_port, listens, stop
 from tests.support.relayctl import RELAYCTL
 from tests.support.waiting import wait_until
 
@@ -130,14 +130,6 @@ def converse(port: int) -> list[bytes]:
         assert reply().startswith(b"221 ")
         assert replies.read() == b""
     return heard
-
-
-def listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 def printable(text: str) -> bool:

@@ -13,7 +13,6 @@ from standardwebhooks import Webhook as Signer
 
 from relay.clock import Clock
 from relay.dns import Resolver
-from relay.hours import Calendar
 from relay.settings import Dns
 from relay.settings import Helpdesk as Settings
 from relay.tickets import heard, reading, telling
@@ -21,14 +20,13 @@ from relay.tickets.helpdesks.helpdesk import Act, Word
 from relay.tickets.helpdesks.listener import AT_ONCE, LARGEST, Listener
 from relay.tickets.helpdesks.webhook import Webhook
 from relay.tickets.outbox import Outbox
-from relay.tickets.plan import Terms
 from relay.tickets.reading import Reading
 from relay.tickets.states import Priority
 from tests.integration.tickets.conftest import START, Desk
+from tests.integration.tickets.posting import ALWAYS, drain
 from tests.support.receiver import receiver
 
 OLD, NEW = "whsec_" + "b2xk" * 11, "whsec_" + "bmV3" * 11
-ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 P1, P3 = Priority.P1, Priority.P3
 MINUTE = 60.0
 
@@ -124,8 +122,7 @@ async def test_the_helpdesk_isnt_told_what_it_said_itself(office: Desk) -> None:
         settings = Settings(kind="webhook", url=desk.url, secret=(OLD,), allow_private=True)
         helpdesk = Webhook(settings, Clock(), Resolver(Dns(resolvers=["127.0.0.1:9"], timeout=1)))
         posting = Outbox(office.db, office.clock, helpdesk, ALWAYS)
-        while begun := await posting.begin_due():
-            await asyncio.gather(*begun)
+        await drain(posting)
         await posting.close()
         assert desk.kinds == ["opened", "priority"]
         assert desk.told[1]["data"]["ticket"]["status"] == "responded"

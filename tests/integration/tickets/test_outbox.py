@@ -9,20 +9,18 @@ from contextlib import suppress
 import pytest
 
 from relay import events
-from relay.hours import Calendar
 from relay.tickets import operators
 from relay.tickets.helpdesks.embedded import Embedded
 from relay.tickets.helpdesks.helpdesk import Heard, Helpdesk, Message
 from relay.tickets.outbox import AT_ONCE, KEEP, Outbox
-from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from tests.integration.tickets.conftest import Desk
+from tests.integration.tickets.posting import ALWAYS, drain, once
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
-ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 
 
 class Ledger:
@@ -59,18 +57,6 @@ class Ledger:
 
 def outbox_of(office: Desk, helpdesk: Helpdesk) -> Outbox:
     return Outbox(office.db, office.clock, helpdesk, ALWAYS)
-
-
-async def once(outbox: Outbox) -> int:
-    """Begin what is due now, and see it through."""
-    begun = await outbox.begin_due()
-    await asyncio.gather(*begun)
-    return len(begun)
-
-
-async def drain(outbox: Outbox) -> None:
-    while await once(outbox):
-        pass
 
 
 def unsent(office: Desk) -> int:

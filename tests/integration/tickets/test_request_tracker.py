@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from relay.errors import HelpdeskDown
-from relay.hours import Calendar
 from relay.settings import Helpdesk as Settings
 from relay.tickets import contact, operators, reading, store, telling
 from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.rt.tracker import RequestTracker as Tracker
 from relay.tickets.outbox import Outbox
-from relay.tickets.plan import Terms
 from relay.tickets.states import Priority
 from relay.tickets.ticket import Ticket
 from tests.integration.tickets.conftest import Desk
+from tests.integration.tickets.posting import ALWAYS, Posting
 from tests.support.rt.tracker import RequestTracker, request_tracker
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
-ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 LONG_ENOUGH = 700.0
 
 
@@ -35,31 +33,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RequestTracker]
         yield rt
 
 
-class Wire:
+class Wire(Posting):
     """The relay's side: an outbox and an ear, a step at a time."""
 
     def __init__(self, office: Desk, rt: RequestTracker, **more: Any) -> None:
         self.office = office
         self.tracker = Tracker(Settings(**{**rt.settings, **more}), office.db, office.clock)
-        self.outbox = Outbox(office.db, office.clock, self.tracker, ALWAYS)
+        super().__init__(Outbox(office.db, office.clock, self.tracker, ALWAYS))
         self.hearing = Hearing(office.db, office.clock, self.tracker, 1.0)
 
-    async def __aenter__(self) -> Wire:
+    async def __aenter__(self) -> Self:
         await self.hearing.listen()  # from here on
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.outbox.close()
-
-    async def once(self) -> int:
-        begun = await self.outbox.begin_due()
-        await asyncio.gather(*begun)
-        return len(begun)
-
     async def tell(self) -> int:
         """All that is due; the number of the last ticket in RT."""
-        while await self.once():
-            pass
+        await self.all()
         assert self.office.see(telling.waiting).messages == 0, self.office.see(telling.waiting)
         reference = self.office.rows("SELECT external_ref FROM tickets ORDER BY id DESC LIMIT 1")[0][0]
         return int(reference.removeprefix("RT#"))

@@ -12,16 +12,15 @@ from standardwebhooks import WebhookVerificationError
 
 from relay.clock import Clock
 from relay.dns import Resolver
-from relay.hours import Calendar
 from relay.settings import Dns
 from relay.settings import Helpdesk as Settings
 from relay.tickets import contact, operators, telling
 from relay.tickets.hearing import Hearing
 from relay.tickets.helpdesks.webhook import Webhook
 from relay.tickets.outbox import Outbox
-from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from tests.integration.tickets.conftest import Desk
+from tests.integration.tickets.posting import ALWAYS, Posting, once
 from tests.support.certificates import certificate
 from tests.support.dns_stub import DnsStub
 from tests.support.receiver import CUT, DRIP, GARBAGE, HANG, LOST, Answer, Fault, receiver
@@ -29,7 +28,6 @@ from tests.support.waiting import eventually
 
 P1, P2, P3 = Priority.P1, Priority.P2, Priority.P3
 OLD, NEW = "whsec_" + "b2xk" * 11, "whsec_" + "bmV3" * 11
-ALWAYS = Terms(Calendar.parse("always", "UTC", ""))
 LONG_ENOUGH = 400.0
 """Seconds after which every pause of ours is over."""
 
@@ -39,28 +37,13 @@ def hook(url: str, *secrets: str, allow_private: bool = True, resolver: str = "1
     return Webhook(settings, Clock(), Resolver(Dns(resolvers=[resolver], timeout=1)))
 
 
-class Post:
-    """An outbox that tells ``desk``; a step at a time."""
+class Post(Posting):
+    """An outbox that tells ``desk``."""
 
     def __init__(self, office: Desk, helpdesk: Webhook, patience: float = 20.0) -> None:
         self.office = office
         self.helpdesk = helpdesk
-        self.outbox = Outbox(office.db, office.clock, helpdesk, ALWAYS, patience=patience)
-
-    async def __aenter__(self) -> Post:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.outbox.close()
-
-    async def once(self) -> int:
-        begun = await self.outbox.begin_due()
-        await asyncio.gather(*begun)
-        return len(begun)
-
-    async def all(self) -> None:
-        while await self.once():
-            pass
+        super().__init__(Outbox(office.db, office.clock, helpdesk, ALWAYS, patience=patience))
 
     @property
     def waiting(self) -> telling.Waiting:
@@ -334,8 +317,8 @@ async def test_another_node_delivers_only_what_is_its_turn(office: Desk) -> None
     turn: list[bool] = [False]
     async with receiver(OLD) as desk:
         idle = Outbox(office.db, office.clock, hook(desk.url), ALWAYS, may=lambda: turn[0])
-        assert await idle.begin_due() == []
+        assert await once(idle) == 0
         turn[0] = True
-        await asyncio.gather(*await idle.begin_due())
+        await once(idle)
         assert desk.kinds == ["opened"]
         await idle.close()
