@@ -32,6 +32,8 @@ class Watched(psycopg.Connection[Any]):
 
     conninfo = ""
     """What it was made by."""
+    place: Place = ("", "", 0)
+    """Which server it goes to; it is remembered, for one that has ended doesn't know any more."""
     _since: float | None = None
     _silent = False
 
@@ -79,6 +81,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def add(self, connection: Watched) -> None:
+        connection.place = place(connection)
         with self._guard:
             self._connections.add(connection)
             if self._thread is None:
@@ -102,7 +105,7 @@ class Watch:
                 if alive != set():
                     asked[conninfo] = time.monotonic()
                 for one, since in late:
-                    if one.conninfo == conninfo and alive is not None and place(one) not in alive:
+                    if one.conninfo == conninfo and alive is not None and one.place not in alive:
                         one.cut(since)
             del present, late
 

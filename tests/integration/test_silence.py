@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -80,6 +83,28 @@ async def test_the_one_that_was_promoted_is_gone_to_though_the_other_hangs() -> 
             assert await asyncio.wait_for(waiting, 10) == 1
             assert await asyncio.to_thread(_ask, db, "SELECT inet_server_port()") == two.leader.port
         db.close()
+
+
+async def test_one_that_ends_while_its_server_is_asked_keeps_nobody_from_watching(cluster: PostgresCluster) -> None:
+    """Afterwards a server that hangs is noticed as before."""
+    url = cluster.empty().replace("+psycopg", "")
+    asked, ended = threading.Event(), threading.Event()
+
+    def connect(conninfo: str) -> psycopg.Connection[Any]:
+        asked.set()
+        ended.wait()
+        return psycopg.connect(url, connect_timeout=2)
+
+    watch = silence.Watch(connect, 2)
+    one, other = silence.Watched.connect(url), silence.Watched.connect(url)
+    for connection in (one, other):
+        watch.add(connection)
+    await asyncio.to_thread(one.execute, "SELECT pg_sleep(1)")
+    assert asked.is_set()
+    one.close()
+    ended.set()
+    with other, cluster.frozen(), pytest.raises(psycopg.OperationalError, match="has not answered"):
+        await asyncio.wait_for(asyncio.to_thread(other.execute, "SELECT 1"), 10)
 
 
 def _answers(db: Database) -> bool:
