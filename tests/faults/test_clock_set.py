@@ -4,6 +4,9 @@ Every clock that could run out is short enough for those 3 days: mail that waits
 hour to be acknowledged in. Then the owner of the appliance is killed under the wrong clock, and started again.
 Promised: nothing expires, no ticket is opened or breached, the other node takes over as soon as ever, and all mail goes
 home. By libfaketime, which sets the clock of the nodes alone; monotonic time goes on as it does on a real machine.
+Clients, primary and PostgreSQL's server keep the right time, as if they were other machines: whatever a node reads in
+the database was written by a clock, its own or the other node's, since no time of the server's is asked for. What a
+server whose own clock is set makes of its limits for locks and silent clients isn't told here.
 """
 
 from __future__ import annotations
@@ -119,4 +122,10 @@ CLOCK_SET = Fault(
 async def test_a_clock_that_is_set_decides_nothing(tmp_path: Path) -> None:
     """Three days ahead nothing expires or is breached, also after a start, and the other node takes over."""
     result = await set_once(SQLITE, tmp_path, "+3d", look=4.0)
+    assert not result.broken
+
+
+async def test_nor_does_one_beside_a_server(postgresql: Engine, tmp_path: Path) -> None:
+    """Two hours back, while the server of the database knows better, neither lease nor lock waits for these hours."""
+    result = await set_once(postgresql, tmp_path, "-2h", look=4.0)
     assert not result.broken

@@ -1,7 +1,8 @@
 """Memory under steady traffic, taken and handed back: after the first minutes it stays where it is.
 
 Two hundred letters a second are a large customer's day in an hour. A sixth of the time is the warm-up; from then on the
-resident size may differ from what it was at its end by a tenth at the most.
+resident size may differ from what it was at its end by a tenth at the most. It is the node's, also where its mail is on
+a server. The whole day, whose warm-up is ten minutes: python -m tests.faults --only memory --runs 60
 """
 
 from __future__ import annotations
@@ -53,4 +54,10 @@ MEMORY = Fault("memory", "steady traffic, 200 a second (times: minutes)", 12, st
 async def test_memory_does_not_grow_with_traffic(tmp_path: Path) -> None:
     """What is taken and handed back leaves nothing behind; so soon after the start some growth is ordinary."""
     result = await steady(SQLITE, 6, tmp_path, minute=2.0, within=0.25)
+    assert not result.broken
+
+
+async def test_nor_does_it_on_a_server(postgresql: Engine, tmp_path: Path) -> None:
+    """The same where content goes by connections to PostgreSQL, with buffers of their own."""
+    result = await steady(postgresql, 6, tmp_path, minute=2.0, within=0.25)
     assert not result.broken
