@@ -9,8 +9,9 @@ import click
 from cli import contract, directory, people
 from cli.appliance_fields import appliance_options, appliance_values
 from cli.context import Noun, Operator, json_option
+from cli.domain_export import export
 from cli.domain_fields import appliance_names, describe, domain_options, domain_values, refuse_with_mail
-from cli.domain_files import export, import_
+from cli.domain_import import import_
 from cli.learned import accepts_all
 from cli.names import APPLIANCE, DOMAIN
 from cli.render import plural, size, span

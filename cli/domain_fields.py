@@ -118,9 +118,11 @@ def appliance_names(connection: Connection) -> dict[int, str]:
     return {one.id: one.name for one in store.list_appliances(connection)}
 
 
-def refuse_with_mail(connection: Connection, found: Domain, what: str) -> None:
-    """Raises Refused where mail waits for a domain, so that it can't be ``what``."""
-    store.stop_mail(connection, found)
+def refuse_with_mail(connection: Connection, found: Domain, what: str, *, stop: bool = True) -> None:
+    """Raises Refused where mail waits for a domain, so that it can't be ``what``. ``stop``: and none is accepted until
+    the transaction ends, which has to be one that writes."""
+    if stop:
+        store.stop_mail(connection, found)
     waiting = sum(row.queued + row.held for row in ledger(connection, found.name))
     if waiting:
         raise Refused(

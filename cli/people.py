@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
 from cli.context import Operator
 from cli.render import at, plural, span
+from relay.appliances.model import Domain
 from relay.errors import Refused, SettingsError
 from relay.settings import Settings
 from relay.tickets.people import store
@@ -21,15 +22,17 @@ LATELY = 86400.0
 """Seconds for which what was given up is told."""
 
 
-def refuse_conflicts(operator: Operator, connection: Connection, name: str | None = None) -> None:
+def refuse_conflicts(
+    operator: Operator, connection: Connection, name: str | None = None, *, instead: Mapping[str, Domain] = {}
+) -> None:
     """Refuse what was just changed of an appliance, where nobody could be told of its outage by a rule's address.
 
-    Raises Refused.
+    ``instead``: domains by name as they are about to be. Raises Refused.
     """
     notify = operator.settings.notify
     if not notify.urls and not notify.rules and not notify.mail:
         return
-    wrong = next(conflicts(Book.of(operator.settings), served(connection, name)), "")
+    wrong = next(conflicts(Book.of(operator.settings), served(connection, name, instead)), "")
     if wrong:
         raise Refused(f"{wrong}; change it in relay.toml first")
 

@@ -95,7 +95,7 @@ def set_appliance(connection: Connection, name: str, **changes: Any) -> Applianc
     appliance = dataclasses.replace(get_appliance(connection, name), **changes)
     _check_appliance(appliance)
     for domain in domains_of(connection, appliance.id) if "contacts" in changes else ():
-        _check_contacts(appliance.contacts, domain.name)
+        check_contacts(appliance.contacts, domain.name)
     connection.execute(update(appliances).where(appliances.c.id == appliance.id).values(**_appliance_row(appliance)))
     raise_version(connection, directory=True)
     return appliance
@@ -112,7 +112,7 @@ def remove_appliance(connection: Connection, name: str) -> None:
 
 def find_appliance(connection: Connection, name: str) -> Appliance | None:
     row = connection.execute(select(appliances).where(appliances.c.name == name)).mappings().first()
-    return _appliance(row) if row else None
+    return appliance_of_row(row) if row else None
 
 
 def get_appliance(connection: Connection, name: str) -> Appliance:
@@ -123,11 +123,12 @@ def get_appliance(connection: Connection, name: str) -> Appliance:
 
 
 def list_appliances(connection: Connection) -> list[Appliance]:
-    return [_appliance(row) for row in connection.execute(select(appliances).order_by(appliances.c.name)).mappings()]
+    return [
+        appliance_of_row(row) for row in connection.execute(select(appliances).order_by(appliances.c.name)).mappings()
+    ]
 
 
-def add_domain(
-    connection: Connection,
+def new_domain(
     now: float,
     *,
     name: str,
@@ -141,17 +142,14 @@ def add_domain(
     never_seen: NeverSeen = NeverSeen.ACCEPT,
     plus_addressing: str = DEFAULT_PLUS,
 ) -> Domain:
-    """Add one to an appliance. Raises Refused."""
+    """One that isn't in the database yet. Raises Refused."""
     try:
         name = normalise_domain(name)
     except ValueError as error:
         raise Refused(str(error)) from None
     if "." not in name:
         raise Refused(f"{name!r} is not a full domain name")
-    if find_domain(connection, name) is not None:
-        raise Refused(f"domain {name} exists already; 'relayctl domain set {name}' changes it")
-    _check_contacts(_contacts_of(connection, appliance_id), name)
-    domain = Domain(
+    return Domain(
         0,
         name,
         appliance_id,
@@ -165,7 +163,15 @@ def add_domain(
         never_seen,
         plus_addressing,
     )
-    number = connection.execute(insert(domains).values(**_domain_row(domain))).inserted_primary_key
+
+
+def add_domain(connection: Connection, now: float, **values: Any) -> Domain:
+    """Add one to an appliance; ``values``: as :func:`new_domain` takes them. Raises Refused."""
+    domain = new_domain(now, **values)
+    if find_domain(connection, domain.name) is not None:
+        raise Refused(f"domain {domain.name} exists already; 'relayctl domain set {domain.name}' changes it")
+    check_contacts(_contacts_of(connection, domain.appliance_id), domain.name)
+    number = connection.execute(insert(domains).values(**domain_row(domain))).inserted_primary_key
     assert number is not None  # noqa: S101
     raise_version(connection, directory=True)
     return dataclasses.replace(domain, id=number[0])
@@ -175,8 +181,8 @@ def set_domain(connection: Connection, name: str, **changes: Any) -> Domain:
     """Change fields of :class:`Domain` by name. Raises NotFound."""
     domain = dataclasses.replace(get_domain(connection, name), **changes)
     if "appliance_id" in changes:
-        _check_contacts(_contacts_of(connection, domain.appliance_id), domain.name)
-    connection.execute(update(domains).where(domains.c.id == domain.id).values(**_domain_row(domain)))
+        check_contacts(_contacts_of(connection, domain.appliance_id), domain.name)
+    connection.execute(update(domains).where(domains.c.id == domain.id).values(**domain_row(domain)))
     raise_version(connection, directory=True)
     return domain
 
@@ -203,7 +209,7 @@ def find_domain(connection: Connection, name: str) -> Domain | None:
     except ValueError:
         return None
     row = connection.execute(select(domains).where(domains.c.name == name)).mappings().first()
-    return _domain(row) if row else None
+    return domain_of_row(row) if row else None
 
 
 def get_domain(connection: Connection, name: str) -> Domain:
@@ -214,12 +220,12 @@ def get_domain(connection: Connection, name: str) -> Domain:
 
 
 def list_domains(connection: Connection) -> list[Domain]:
-    return [_domain(row) for row in connection.execute(select(domains).order_by(domains.c.name)).mappings()]
+    return [domain_of_row(row) for row in connection.execute(select(domains).order_by(domains.c.name)).mappings()]
 
 
 def domains_of(connection: Connection, appliance_id: int) -> list[Domain]:
     query = select(domains).where(domains.c.appliance_id == appliance_id).order_by(domains.c.name)
-    return [_domain(row) for row in connection.execute(query).mappings()]
+    return [domain_of_row(row) for row in connection.execute(query).mappings()]
 
 
 def _check_appliance(appliance: Appliance) -> None:
@@ -237,7 +243,7 @@ def _contacts_of(connection: Connection, appliance_id: int) -> tuple[str, ...]:
     return tuple(found or ())
 
 
-def _check_contacts(contacts: tuple[str, ...], domain: str) -> None:
+def check_contacts(contacts: tuple[str, ...], domain: str) -> None:
     """Who has their mail at the domain that is down hears of nothing. Raises Refused."""
     for contact in contacts:
         if lies_in(domain_of(contact), domain):
@@ -254,7 +260,7 @@ def _appliance_row(appliance: Appliance) -> dict[str, Any]:
     return row
 
 
-def _appliance(row: RowMapping) -> Appliance:
+def appliance_of_row(row: RowMapping) -> Appliance:
     values = dict(row)
     values["primaries"] = tuple(Primary(host, port) for host, port in row["primaries"])
     values["contacts"] = tuple(row["contacts"])
@@ -263,9 +269,8 @@ def _appliance(row: RowMapping) -> Appliance:
     return Appliance(**values)
 
 
-def _domain_row(domain: Domain) -> dict[str, Any]:
-    row = dataclasses.asdict(domain)
-    del row["id"]
+def domain_row(domain: Domain) -> dict[str, Any]:
+    row = {one.name: getattr(domain, one.name) for one in dataclasses.fields(domain) if one.name != "id"}
     row["recipients"] = str(domain.recipients)
     row["when_up"] = str(domain.when_up)
     row["never_seen"] = str(domain.never_seen)
@@ -273,7 +278,7 @@ def _domain_row(domain: Domain) -> dict[str, Any]:
     return row
 
 
-def _domain(row: RowMapping) -> Domain:
+def domain_of_row(row: RowMapping) -> Domain:
     values = dict(row)
     values["recipients"] = RecipientPolicy(row["recipients"])
     values["when_up"] = WhenUp(row["when_up"])

@@ -6,14 +6,14 @@ taken for down with it; one above isn't.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from relay.appliances import store as appliances
 from relay.appliances.facts import Health
-from relay.appliances.model import Appliance
+from relay.appliances.model import Appliance, Domain
 from relay.appliances.tables import domains, health
 from relay.mail import domain_of, lies_in
 from relay.tickets.people.book import MAIL, Book
@@ -29,14 +29,16 @@ class Served:
     domains: tuple[str, ...]
 
 
-def served(connection: Connection, name: str | None = None) -> list[Served]:
-    """Every appliance, or the one of that name."""
+def served(connection: Connection, name: str | None = None, instead: Mapping[str, Domain] = {}) -> list[Served]:
+    """Every appliance, or the one of that name. ``instead``: domains by name, of all appliances, that count for what
+    the database has of them."""
     if name is not None:
         found = appliances.find_appliance(connection, name)
         names = () if found is None else tuple(one.name for one in appliances.domains_of(connection, found.id))
         return [] if found is None else [Served(found, names)]
     grouped: dict[int, list[str]] = {}
-    for domain in appliances.list_domains(connection):
+    present = {domain.name: domain for domain in appliances.list_domains(connection)}
+    for domain in {**present, **instead}.values():
         grouped.setdefault(domain.appliance_id, []).append(domain.name)
     return [Served(one, tuple(grouped.get(one.id, ()))) for one in appliances.list_appliances(connection)]
 
