@@ -17,6 +17,7 @@ from relay.continuity.tables import failover_history
 from relay.queue.ledger import Ledger, by_outage
 from relay.tickets import store as ticket_store
 from relay.tickets.month import Month
+from relay.tickets.past_hours import held
 from relay.tickets.plan import Terms
 from relay.tickets.report import CustomerMonth, Mail, PastOutage, PastTicket, Subject, customer_month
 from relay.tickets.sla import CLOCK_EVENTS
@@ -46,6 +47,7 @@ def months(
 ) -> list[CustomerMonth]:
     """Every customer's month, by name; or that of one, or of one appliance alone."""
     rows = _read(connection, month, now)
+    terms = held(connection, terms, now)
     subjects: dict[str, list[Subject]] = {}
     customers: dict[int, str] = {}
     for one in rows.appliances:

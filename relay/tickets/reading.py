@@ -1,6 +1,6 @@
 """Tickets as people and scripts read them: with their clocks, computed now from the history.
 
-Reads only. A list of thousands of open tickets takes three queries and a few microseconds a clock.
+Reads only. A list of thousands of open tickets takes four queries and a few microseconds a clock.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from relay.clock import iso
-from relay.tickets import sla, store
+from relay.tickets import past_hours, sla, store
 from relay.tickets.plan import Terms
 from relay.tickets.sla import Cycle
 from relay.tickets.states import Condition, Priority, Status
@@ -91,6 +91,7 @@ def most_urgent(connection: Connection) -> dict[int, Brief]:
 def _read(connection: Connection, which: ColumnElement[bool], terms: Terms, now: float) -> list[Reading]:
     found = store.find_all(connection, which)
     lines = store.histories(connection, which, sla.CLOCK_EVENTS)
+    terms = past_hours.held(connection, terms, now)
     return [Reading(ticket, sla.cycles(lines[ticket.id], terms, now)) for ticket in found]
 
 

@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
-from relay.hours import Calendar
-from relay.tickets.plan import GOLD, Plan, Terms
+from relay.tickets.plan import GOLD, Hours, Plan, Terms
 from relay.tickets.states import Event, Priority
 from relay.tickets.ticket import Entry
 
@@ -119,7 +118,7 @@ class _Course:
             self._clock(ClockName.RESPOND, self.responded_at, plan, terms.hours, stop),
         )
 
-    def _clock(self, name: ClockName, met_at: float | None, plan: Plan, desk: Calendar, stop: float) -> SlaClock:
+    def _clock(self, name: ClockName, met_at: float | None, plan: Plan, desk: Hours, stop: float) -> SlaClock:
         pauses = self.pauses
         if met_at is not None:
             stop = met_at
@@ -150,7 +149,7 @@ class _Hands:
 
     start: float
     priority: Priority
-    desk: Calendar
+    desk: Hours
     pauses: Sequence[tuple[float, float]]
 
     def elapsed(self, at: float) -> float:

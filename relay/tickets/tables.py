@@ -143,3 +143,13 @@ ticket_numbers = Table(
     Column("name", String, primary_key=True),
     Column("first", Integer, nullable=False),
 )
+
+# The desk's hours as [support] has them, each from the time on from which a node went by them.
+desk_hours = Table(
+    "desk_hours",
+    metadata,
+    Column("since", Float, primary_key=True),
+    Column("hours", String, nullable=False),
+    Column("timezone", String, nullable=False),
+    Column("holidays", String, nullable=False),
+)

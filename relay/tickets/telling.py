@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, func, select, true
 
 from relay.clock import iso
 from relay.cluster.secret import secret
-from relay.tickets import sla, store
+from relay.tickets import past_hours, sla, store
 from relay.tickets.helpdesks.helpdesk import Message
 from relay.tickets.plan import Terms
 from relay.tickets.tables import outbox, tickets
@@ -83,6 +83,7 @@ def _message(connection: Connection, row: Row[Any], cluster: str, terms: Terms) 
 def as_it_stood(connection: Connection, row: Row[Any], terms: Terms) -> dict[str, Any]:
     """The ticket with the keys of ``relayctl ticket show --json``, right after the event."""
     lines = store.histories(connection, tickets.c.id == row.ticket_id, sla.CLOCK_EVENTS)[row.ticket_id]
+    terms = past_hours.held(connection, terms, row.created_at)
     cycle = sla.cycles((line for line in lines if line.id <= row.event_id), terms, row.created_at)[-1]
     ticket = dict(row.payload["ticket"])
     later = {key: ticket.pop(key) for key in ("resolved_at", "external_ref")}

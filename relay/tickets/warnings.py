@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from relay import events
 from relay.clock import Clock, iso
 from relay.db import Database
-from relay.tickets import sla, store
+from relay.tickets import past_hours, sla, store
 from relay.tickets.plan import Terms
 from relay.tickets.sla import BREACH, ClockName, Cycle, SlaClock
 from relay.tickets.states import RELAY, Event
@@ -50,6 +50,7 @@ class Notice:
 def warnings_due(connection: Connection, now: float, terms: Terms) -> list[Notice]:
     """What is to be said about the open tickets and wasn't yet; reads only."""
     lines = store.histories(connection, store.OPEN, (*sla.CLOCK_EVENTS, Event.WARNING, Event.BREACH))
+    terms = past_hours.held(connection, terms, now)
     return [
         notice
         for ticket in store.find_all(connection, store.OPEN)
@@ -111,10 +112,12 @@ class Warnings:
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
-        """Say what is due; writes only where there is something to say."""
+        """Say what is due; writes only where there is something to say, or the desk has other hours than before."""
         now = self._clock.now()
         if not self._may() or self._settling(now):
             return
+        if await self._db.run(past_hours.differ, self._terms):
+            await self._db.change(past_hours.keep, self._terms, now)
         if await self._db.run(warnings_due, now, self._terms):
             await self._db.change(record_warnings, now, self._terms)
 

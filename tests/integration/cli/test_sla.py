@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import pytest
 from sqlalchemy import Connection, text
 
 from relay.appliances import facts, store
+from relay.clock import Clock
 from relay.continuity.store import add_history
+from relay.settings import load
 from relay.tickets import desk, operators
+from relay.tickets.plan import Terms
 from relay.tickets.states import Condition, Priority
 from relay.tickets.ticket import Wanted
+from relay.tickets.warnings import Warnings
 from tests.integration.cli.console import Relayctl
 
 MARCH = ("sla", "report", "--month", "2025-03")
@@ -164,3 +169,40 @@ def test_what_is_no_report_is_one_line(march: Relayctl) -> None:
 def test_a_relay_without_customers_has_nothing_to_report(relayctl: Relayctl) -> None:
     """And says how to begin."""
     assert "no appliances yet; 'relayctl appliance add' adds one" in relayctl.does("sla", "report")
+
+
+async def test_other_hours_of_the_desk_change_nothing_about_the_past(march: Relayctl) -> None:
+    """A report says the same as before, whether or not a node goes by them already; what happens then goes by them."""
+    friday, monday = at("14 17:00"), at("17 09:30")
+    with closing(march.database()) as db:
+        with db.write() as connection:
+            acme = store.get_appliance(connection, "acme")
+            wanted = Wanted(
+                acme.id, "acme", "Acme Ltd", Condition.MX, ("acme.example",), Priority.P3, friday, "the MX is gone"
+            )
+            ticket = desk.reconcile(connection, wanted, friday)
+            assert ticket is not None
+            operators.acknowledge(connection, ticket.id, "dana", monday)
+            operators.respond(connection, ticket.id, "dana", "we are on it", monday)
+
+        async def look(now: float) -> None:
+            """As a node does, with what relay.toml says then."""
+            clock = Clock(wall=lambda: now)
+            await Warnings(db, clock, Terms.of(load(march.config).support)).look()
+
+        await look(at("20 00:00"))
+        before = march.json(*MARCH)
+        taken = [cycle["acknowledge"] for cycle in before["customers"][0]["tickets"][1]["cycles"]]
+        assert [(clock["result"], clock["took_minutes"]) for clock in taken] == [("late", 90.0)]
+        with march.config.open("a") as config:
+            config.write('[support]\nhours = "always"\n')
+        assert march.json(*MARCH) == before
+        await look(at("21 00:00"))
+        assert march.json(*MARCH) == before
+        shown = march.json("ticket", "show", ticket.id)
+        assert shown["respond_due"] == "2025-03-17T16:00:00Z", "eight hours of the desk's, all of them before"
+        with db.write() as connection:
+            late = Wanted(acme.id, "acme", "Acme Ltd", Condition.BACKUP, (), Priority.P3, at("22 12:00"), "old")
+            saturday = desk.reconcile(connection, late, at("22 12:00"))
+            assert saturday is not None
+        assert march.json("ticket", "show", saturday.id)["respond_due"] == "2025-03-22T20:00:00Z"
