@@ -31,6 +31,11 @@ REPLACED = "relay_replaced_"
 ALONE = 0x526573746F7265
 """The number of the advisory lock of who restores."""
 LOOK = 0.05
+_LEFT_ALONE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = 'pg_restore'
+"""
+"""Ends what the server does for a pg_restore that was killed: it would go on until the end of the statement."""
 _PACKAGES = Path("/usr/lib/postgresql")
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
@@ -105,6 +110,7 @@ def put_back(db: Database) -> bool:
         meanwhile = connection.execute(query, {"mark": RESTORING}).scalar()
         if meanwhile is None:
             return False
+        connection.execute(text(_LEFT_ALONE))
         connection.execute(text(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE'))
         connection.execute(text(f'ALTER SCHEMA "{meanwhile}" RENAME TO "{SCHEMA}"'))
         return True

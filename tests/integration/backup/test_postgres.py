@@ -7,6 +7,8 @@ import signal
 import stat
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -204,6 +206,48 @@ def test_a_restore_that_was_killed_is_no_database(relayctl: Relayctl, tmp_path: 
     assert relayctl.json("status")["domains"][0]["queued"] == WAITING
     relayctl.does("db", "restore", target, "--force", "--yes")
     assert relayctl.json("db", "check")["ok"]
+
+
+@contextmanager
+def stands_still(postgres: PostgresCluster, url: str) -> Iterator[None]:
+    """Within the block a restore stands still once all data are there, and before anything is committed."""
+    name = url.rpartition("/")[2]
+    for statement in (
+        "CREATE SCHEMA obstacle",
+        "CREATE TABLE obstacle.there AS SELECT 1",
+        "GRANT USAGE ON SCHEMA obstacle TO PUBLIC",
+        "GRANT SELECT ON obstacle.there TO PUBLIC",
+        "CREATE FUNCTION obstacle.wait() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF EXISTS (SELECT FROM obstacle.there) THEN PERFORM pg_sleep(300); END IF; END $$",
+        "CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION obstacle.wait()",
+    ):
+        postgres.execute(statement, name)
+    yield
+    postgres.execute("DELETE FROM obstacle.there", name)
+
+
+def test_a_restore_whose_processes_are_all_killed_half_way_is_done_by_the_next_one(
+    relayctl: Relayctl, postgres: PostgresCluster
+) -> None:
+    """No node begins on the half; what the server still did for the dead isn't waited for."""
+    target = relayctl.folder / "saved.tar"
+    relayctl.does("db", "backup", target)
+    asleep = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_restore' AND wait_event = 'PgSleep'"
+    argv = relayctl.argv("db", "restore", str(target), "--force", "--yes")
+    db = database(relayctl)
+    with stands_still(postgres, db.url), subprocess.Popen(argv, start_new_session=True) as process:
+        wait_until(lambda: postgres.execute(asleep), timeout=60)
+        os.killpg(process.pid, signal.SIGKILL)
+    db.close()
+    node = relayctl.process("serve")
+    assert node.returncode == 1
+    assert node.stderr.count("\n") == 1
+    assert "a restore is under way, or was broken off; then 'relayctl db restore' again puts back" in node.stderr
+    assert postgres.execute(asleep), "the server doesn't know yet that nobody waits for it"
+    relayctl.does("db", "restore", target, "--force", "--yes")
+    assert relayctl.json("db", "check")["ok"]
+    assert relayctl.json("status")["domains"][0]["queued"] == WAITING
+    assert not postgres.execute(asleep)
 
 
 def test_a_database_that_a_node_lives_on_is_not_replaced(relayctl: Relayctl) -> None:
