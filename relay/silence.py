@@ -5,6 +5,10 @@ whoever waits for its answer would never learn that another server has taken its
 waited for ``PATIENCE`` is looked after; where its server answers nobody else either, or isn't the one any more that
 takes writes, the connection is cut, and fails as if the server had gone. What takes long on a server that lives, as a
 commit does that waits for its standby, may take as long as it wants.
+
+Behind a pooler nobody sees which server a connection has got. Whoever came later than another and was answered knows
+that it had its turn meanwhile; where the server that answers is at nothing of ours that has taken long, the other waits
+at one that the pooler doesn't go to any more.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -25,6 +30,22 @@ PATIENCE = 5.0
 LOOK = 1.0
 
 Place = tuple[str, str, int]
+
+_AT_WORK = """
+SELECT current_setting('track_activities') <> 'on' OR EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+      AND state = 'active' AND xact_start <= clock_timestamp() - make_interval(secs => %s))
+"""
+"""Whether the server is at something of ours that has taken so many seconds; also where it doesn't tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``place``: where it comes from; None: nobody answers. ``at_work``: see :data:`_AT_WORK`."""
+
+    place: Place | None
+    at_work: bool = False
 
 
 class Watched(psycopg.Connection[Any]):
@@ -54,6 +75,11 @@ class Watched(psycopg.Connection[Any]):
         finally:
             with self._guard:
                 self._since = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it goes by a pooler, where statements aren't prepared (relay.postgres)."""
+        return self.prepare_threshold is None
 
     def late(self) -> float | None:
         """Since when it has waited, where that is for too long."""
@@ -89,7 +115,7 @@ class Watch:
                 self._thread.start()
 
     def _look(self) -> None:
-        asked: dict[str, float] = {}
+        asked: dict[str, tuple[float, float]] = {}  # when an answer was last asked for, and came
         while True:
             time.sleep(LOOK)
             with self._guard:
@@ -99,34 +125,45 @@ class Watch:
                     return
             late = [(one, since) for one in present if (since := one.late()) is not None]
             for conninfo in {one.conninfo for one, _ in late}:
-                if time.monotonic() - asked.get(conninfo, float("-inf")) < PATIENCE:
+                before, answered = asked.get(conninfo, (float("-inf"), float("-inf")))
+                began = time.monotonic()
+                if began - answered < PATIENCE:
                     continue  # whoever lived a moment ago is given time
-                alive = self._who_answers(conninfo)
-                if alive != set():
-                    asked[conninfo] = time.monotonic()
+                answer = self._ask(conninfo)
+                if answer is None or answer.place is not None:
+                    asked[conninfo] = began, time.monotonic()
                 for one, since in late:
-                    if one.conninfo == conninfo and alive is not None and one.place not in alive:
+                    if one.conninfo == conninfo and answer is not None and _lost(one, since, answer, before):
                         one.cut(since)
             del present, late
 
-    def _who_answers(self, conninfo: str) -> set[Place] | None:
-        """Where a new connection gets an answer: nowhere, at one server; None where nobody can tell."""
+    def _ask(self, conninfo: str) -> Answer | None:
+        """What a new connection is answered; None where nobody can tell."""
         try:
             raw = self._connect(conninfo)
         except psycopg.Error as error:
             let_go(error)
-            return None if "FATAL" in str(error) else set()  # whoever refuses us lives
+            return None if "FATAL" in str(error) else Answer(None)  # whoever refuses us lives
         end = threading.Timer(self._limit, _shut, [raw])
         end.start()
         try:
-            raw.execute("SELECT 1")
-            return {place(raw)}
+            raw.prepare_threshold = None
+            row = raw.execute(_AT_WORK, (PATIENCE / 2,)).fetchone()
+            return Answer(place(raw), at_work=row is None or bool(row[0]))
         except psycopg.Error:
-            return set()
+            return Answer(None)
         finally:
             end.cancel()
             end.join()
             raw.close()
+
+
+def _lost(one: Watched, since: float, answer: Answer, before: float) -> bool:
+    """Whether nobody is at what a connection has waited for since then. ``before``: when the answer before this one was
+    asked for; what had its turn by then would be seen at work now."""
+    if answer.place != one.place:
+        return True
+    return one.pooled and since < before and not answer.at_work
 
 
 def place(connection: psycopg.Connection[Any]) -> Place:

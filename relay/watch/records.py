@@ -24,8 +24,8 @@ RETRY = 1.0
 
 @dataclass(slots=True)
 class Watched:
-    """An appliance that this node watches: what is known of its health, and what of that is ``written``. ``found``: what
-    it was when we began with it, at ``began``."""
+    """An appliance that this node watches: what is known of its health, and what of that is ``written``. ``found``:
+    what it was when we began with it, at ``began``."""
 
     appliance: Appliance
     fact: HealthFact

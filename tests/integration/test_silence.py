@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,11 +15,13 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from relay import silence
+from relay import postgres, silence
 from relay.db import Database
 from relay.errors import DatabaseAway
+from tests.support.certificates import certificate
 from tests.support.node import SHORT, running
-from tests.support.postgres import PostgresCluster, server
+from tests.support.pgbouncer import pooler
+from tests.support.postgres import PostgresCluster, place, server
 from tests.support.replication import pair
 from tests.support.waiting import eventually
 
@@ -31,6 +34,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second is long."""
     monkeypatch.setattr(silence, "PATIENCE", 0.5)
     monkeypatch.setattr(silence, "LOOK", 0.1)
+    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT", 2)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,57 @@ async def test_a_server_that_hangs_is_away(cluster: PostgresCluster) -> None:
         await asyncio.wait_for(asyncio.to_thread(_ask, db), 10)
     assert await eventually(lambda: _answers(db))
     db.close()
+
+
+async def test_a_server_that_hangs_is_away_over_tls(tmp_path: Path) -> None:
+    """What is encrypted is cut as well, and new connections don't wait for a greeting that never comes."""
+    with place() as folder:
+        made = certificate(folder, "127.0.0.1")
+        for file in (made.certificate, made.key):
+            shutil.chown(file, folder.owner())
+            file.chmod(0o600)
+        with server(ssl="on", ssl_cert_file=str(made.certificate), ssl_key_file=str(made.key)) as cluster:
+            db = Database(f"{cluster.empty()}{QUICK}&sslmode=verify-full&sslrootcert={made.certificate}", check=False)
+            assert _ask(db, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") is True
+            assert await asyncio.to_thread(_ask, db, "SELECT 7 FROM pg_sleep(2)") == 7
+            with cluster.frozen(), pytest.raises(DatabaseAway, match="can't be reached"):
+                await asyncio.wait_for(asyncio.to_thread(_ask, db), 20)
+            assert await eventually(lambda: _answers(db))
+            db.close()
+
+
+async def test_a_server_that_hangs_behind_a_pooler_is_away(cluster: PostgresCluster, tmp_path: Path) -> None:
+    """The pooler takes what is sent to it, and has nobody to give it to; what takes long where one lives is left."""
+    with pooler(cluster, tmp_path) as pooled:
+        db = Database(pooled(cluster.empty()) + QUICK, check=False)
+        assert await asyncio.to_thread(_ask, db, "SELECT 7 FROM pg_sleep(4)") == 7
+        with cluster.frozen(), pytest.raises(DatabaseAway, match="can't be reached"):
+            await asyncio.wait_for(asyncio.to_thread(_ask, db), 30)
+        assert await eventually(lambda: _answers(db))
+        db.close()
+
+
+async def test_who_waits_their_turn_at_a_pooler_is_left_alone(cluster: PostgresCluster, tmp_path: Path) -> None:
+    """However long that takes: more want a session than it has, and each of them is busy."""
+    with pooler(cluster, tmp_path) as pooled:
+        db = Database(pooled(cluster.empty()) + QUICK, check=False)
+        many = [asyncio.to_thread(_ask, db, "SELECT 7 FROM pg_sleep(1.5)") for _ in range(8)]
+        assert await asyncio.gather(*many) == [7] * 8
+        db.close()
+
+
+async def test_a_pooler_that_goes_to_another_server_is_followed(tmp_path: Path) -> None:
+    """Whoever waits at the one that hangs is sent to the one that takes writes, by the same way."""
+    with pair() as two, pooler(two.leader, tmp_path) as pooled:
+        db = Database(pooled(two.leader.empty()) + QUICK, check=False)
+        assert _ask(db) == 1
+        with two.leader.frozen():
+            waiting = asyncio.create_task(asyncio.to_thread(_ask, db))
+            await asyncio.to_thread(two.promote)
+            pooled.go_to(two.leader)
+            assert await asyncio.wait_for(waiting, 30) == 1
+            assert await asyncio.to_thread(_ask, db, "SELECT inet_server_port()") == two.leader.port
+        db.close()
 
 
 async def test_a_node_stops_though_its_server_hangs(cluster: PostgresCluster, tmp_path: Path) -> None:

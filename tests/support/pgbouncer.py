@@ -2,11 +2,14 @@
 
 with pooler(postgres, tmp_path) as pooled:
     Database(pooled(url))
+    pooled.go_to(another)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,13 +30,35 @@ default_pool_size = 3
 """
 
 
+class Pooler:
+    """Made by :func:`pooler`; called with the URL of a database it says the one by which it gives it."""
+
+    def __init__(self, postgres: PostgresCluster, port: int) -> None:
+        self._port = port
+        self._first = postgres.port
+        self.configuration = postgres.folder / f"pgbouncer-{port}.ini"
+        self.process: subprocess.Popen[bytes]
+        self._write(postgres)
+
+    def __call__(self, url: str) -> str:
+        return url.replace(f":{self._first}/", f":{self._port}/")
+
+    def go_to(self, postgres: PostgresCluster) -> None:
+        """From now on it makes its sessions at another server; those that are in use stay where they are."""
+        self._write(postgres)
+        self.process.send_signal(signal.SIGHUP)
+
+    def _write(self, postgres: PostgresCluster) -> None:
+        self.configuration.write_text(CONFIGURATION.format(server=postgres.port, user=USER, port=self._port))
+
+
 @contextmanager
-def pooler(postgres: PostgresCluster, folder: Path) -> Iterator[Callable[[str], str]]:
-    """One that runs, with three sessions for each database; the URL by which it gives one of the server's."""
+def pooler(postgres: PostgresCluster, folder: Path) -> Iterator[Pooler]:
+    """One that runs, with three sessions for each database."""
     program, port = need("pgbouncer", "pgbouncer"), free_port()
-    configuration, log = postgres.folder / f"pgbouncer-{port}.ini", folder / "pgbouncer.log"
-    configuration.write_text(CONFIGURATION.format(server=postgres.port, user=USER, port=port))
-    with running([*as_somebody(), program, configuration], log) as process:
+    pooled, log = Pooler(postgres, port), folder / "pgbouncer.log"
+    with running([*as_somebody(), program, pooled.configuration], log) as process:
         wait_until(lambda: listens(port) or process.poll() is not None)
         assert process.poll() is None, f"pgbouncer ended:\n{tail(log)}"
-        yield lambda url: url.replace(f":{postgres.port}/", f":{port}/")
+        pooled.process = process
+        yield pooled
