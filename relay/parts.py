@@ -16,7 +16,7 @@ from relay.appliances.evidence import Evidence
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
-from relay.cluster.lease import OUTBOX, Timing
+from relay.cluster.lease import OUTBOX, POSTMASTER, Timing
 from relay.cluster.node import Node
 from relay.cluster.wake import Wake
 from relay.continuity.controller import Controller
@@ -76,6 +76,7 @@ class Parts:
         syncer = Syncer(self.db, self.resolver, self.clock)
         self.syncs = Syncs(self.db, self.directory, syncer, self.clock, self.node.owns, self.node.holds)
         self.wake = Wake(self.db, self.directory, self.node.owns)
+        keeps_house = functools.partial(self.node.owns, POSTMASTER)
         self.queue = Queue(
             self.db,
             self.clock,
@@ -83,6 +84,7 @@ class Parts:
             on_accept=self.wake.notify,
             min_disk_free=settings.limits.min_disk_free,
             database_capacity=settings.limits.database_capacity,
+            keeps_house=keeps_house,
         )
         self.watcher = Watcher(
             settings.watch,
@@ -105,7 +107,7 @@ class Parts:
             self.node.settling,
             self.queue.depth_of_domain,
         )
-        self.tally = Tally(self.db, self.clock, settings.node.name)
+        self.tally = Tally(self.db, self.clock, settings.node.name, keeps_house=keeps_house)
         helpdesk = choose(settings.helpdesk, self.db, self.clock, self.resolver)
         terms = Terms.of(settings.support)
         owns_outbox = functools.partial(self.node.owns, OUTBOX)

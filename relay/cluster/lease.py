@@ -29,7 +29,8 @@ from relay.cluster.tables import blind_spots, nodes, owners
 from relay.errors import RelayError
 
 POSTMASTER = 0
-"""The id under which the relay's own postmaster mail is owned and delivered; no row of ``appliances`` has it."""
+"""The id under which the relay's own postmaster mail is owned and delivered; no row of ``appliances`` has it. Its owner
+keeps house for all nodes, too: forgets what is old, and drops what was long in quarantine."""
 OUTBOX = -1
 """The id under which one node owns the outbox, hears what people do in the helpdesk, and warns of clocks."""
 STEADY_AFTER = 1.0

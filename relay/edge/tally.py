@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from sqlalchemy import Connection, delete, func, select, text
@@ -37,12 +37,15 @@ Key = tuple[int, str, str]
 
 
 class Tally:
-    """One for each node, whose name its rows bear."""
+    """One for each node, whose name its rows bear. ``keeps_house``: whether it is this node that forgets, for all."""
 
-    def __init__(self, db: Database, clock: Clock, node: str) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, node: str, *, keeps_house: Callable[[], bool] = lambda: True
+    ) -> None:
         self._db = db
         self._clock = clock
         self._node = node
+        self._keeps_house = keeps_house
         self._counts: Counter[Key] = Counter()
         self._turn = asyncio.Lock()
         self._forgot_at = -1
@@ -88,7 +91,7 @@ class Tally:
         """Once an hour: remove what is older than 30 days, an hour's rows in a transaction."""
         hour = int(self._clock.now() // HOUR)
         try:
-            while self._forgot_at != hour:
+            while self._forgot_at != hour and self._keeps_house():
                 if not await self._db.change(_forget_oldest, hour - KEPT_HOURS):
                     self._forgot_at = hour
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What the queue does by itself: watches its writer, forgets old traces, and says how deep it is."""
+"""What the queue does by itself: watches its writer, says how deep it is, and, on one node, forgets what is old."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ Call = Callable[[Callable[[Statements, Deltas], Any]], Awaitable[Any]]
 
 
 async def keep(
-    ended: asyncio.Future[BaseException | None], call: Call, clock: Clock, count: Callable[[], None]
+    ended: asyncio.Future[BaseException | None],
+    call: Call,
+    clock: Clock,
+    count: Callable[[], None],
+    may: Callable[[], bool],
 ) -> None:
-    """Until cancelled, or until the writer ended: at once a DatabaseError if it did so by itself."""
+    """Until cancelled, or until the writer ended: at once a DatabaseError if it did so by itself. ``may``: whether it
+    is this node's turn to forget what is old."""
     swept_at = float("-inf")
     while not ended.done():
         count()
         try:
-            if clock.monotonic() - swept_at >= SWEEP:
+            if clock.monotonic() - swept_at >= SWEEP and may():
                 swept_at = clock.monotonic()
                 await sweep(call, clock.now())
         except Deferred as error:

@@ -41,6 +41,7 @@ class Queue:
 
     ``min_disk_free``: bytes of the disk that mail leaves free, where that is more than is reserved anyway.
     ``database_capacity``: bytes that the volume of a database on a server has, which nobody but an operator knows.
+    ``keeps_house``: whether it is this node that forgets what is old, for all.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Queue:
         on_accept: Callable[[Iterable[int]], None],
         min_disk_free: int = 0,
         database_capacity: int = 0,
+        keeps_house: Callable[[], bool] = lambda: True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._node = node
         self._on_accept = on_accept
+        self._keeps_house = keeps_house
         self._sums = Sums()
         self._store = _store(db, clock, node, self._sums)
         self._store.reconfigure(min_disk_free, database_capacity)
@@ -82,7 +85,7 @@ class Queue:
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises DatabaseError when the writer ended by itself: the node must end too."""
-        await housekeeping.keep(self._writer.ended, self._call, self._clock, self._count)
+        await housekeeping.keep(self._writer.ended, self._call, self._clock, self._count, self._keeps_house)
 
     async def close(self) -> None:
         """Commit what was submitted, then stop."""

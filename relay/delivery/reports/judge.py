@@ -40,7 +40,8 @@ QUARANTINE = 14 * 86400.0
 
 class Judge:
     """``responsible``: the appliances that this node works for; ``name``: of an appliance; ``sending``: whether a
-    message is on its way to its primary now; ``posted``: called when a report has come into being."""
+    message is on its way to its primary now; ``posted``: called when a report has come into being; ``keeps_house``:
+    whether it is this node that drops what was long in quarantine, for all."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Judge:
         sending: Callable[[int], bool],
         settling: Callable[[float], bool],
         posted: Callable[[], None],
+        keeps_house: Callable[[], bool],
     ) -> None:
         self._queue = queue
         self._opinions = opinions
@@ -64,6 +66,7 @@ class Judge:
         self._sending = sending
         self._settling = settling
         self._posted = posted
+        self._keeps_house = keeps_house
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -110,7 +113,8 @@ class Judge:
                 continue
             looked_at = now
             try:
-                await self._drop_old(now)
+                if self._keeps_house():
+                    await self._drop_old(now)
                 for appliance_id in self._responsible():
                     if self._queue.depth(appliance_id).queued:
                         await self._overdue_of(appliance_id, now)

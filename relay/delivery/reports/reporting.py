@@ -52,6 +52,7 @@ class Reporting:
             sending=means.in_flight.holds,
             settling=settling,
             posted=self._lane.wake,
+            keeps_house=lambda: means.owns(POSTMASTER),
         )
         self._ahead = Ahead(queue, opinions, self._out_of_reach)
         self._judging: list[asyncio.Task[None]] = []

@@ -81,7 +81,7 @@ async def test_nodes_are_summed_and_old_hours_forgotten(tmp_path: Path) -> None:
     ahead = 0.0
     clock = Clock(lambda: 1_800_000_000.0 + ahead, lambda: 1_800_000_000.0 + ahead)
     db = make_database(tmp_path)
-    one, two = Tally(db, clock, "one"), Tally(db, clock, "two")
+    one, two = Tally(db, clock, "one"), Tally(db, clock, "two", keeps_house=lambda: False)
     for counting in (one, two, one):
         counting.add(["gold.example"], "quota")
         await counting.write()
@@ -92,6 +92,9 @@ async def test_nodes_are_summed_and_old_hours_forgotten(tmp_path: Path) -> None:
     assert await db.run(refused, clock.now(), ["gold.example"]) == {"gold.example": {"quota": 3}}
     assert await db.run(refused, clock.now() + HOUR) == {"": {"not-ours": 1}}
     ahead = (KEPT_HOURS + 1) * 3600.0
+    await two._forget()
+    with db.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM refusals").scalar() == 3
     await one._forget()
     with db.read() as connection:
         assert connection.exec_driver_sql("SELECT reason, count FROM refusals").all() == [("not-ours", 1)]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from relay import events
-from relay.queue import sqlite_store
-from tests.integration.queue.material import house, outcomes
+from relay.clock import Clock
+from relay.queue import housekeeping, sqlite_store
+from tests.integration.queue.material import NOW, house, outcomes, second_node
 from tests.support.waiting import eventually
 
 
@@ -70,6 +72,33 @@ async def test_a_wal_that_a_reader_made_grow_is_truncated(tmp_path: Path, monkey
         reader.close()
         await eventually(lambda: wal.stat().st_size < 2_000_000)
         assert len(await home.due()) == 21
+
+
+async def test_one_node_forgets_what_is_old_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace of a month ago stays as long as it is another node's turn."""
+    monkeypatch.setattr(housekeeping, "LOOK", 0.02)
+    async with house(tmp_path) as home, second_node(home) as other:
+        await home.accept()
+        await home.queue.record(outcomes(await home.due()))
+        now, turn, looks = NOW + housekeeping.TRACE_KEPT + 86400.0, False, 0
+
+        def count() -> None:
+            nonlocal looks
+            looks += 1
+
+        def traces() -> int:
+            with home.db.read() as connection:
+                return int(connection.exec_driver_sql("SELECT count(*) FROM trace").scalar_one())
+
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        clock = Clock(lambda: now, time.monotonic)
+        keeping = asyncio.create_task(housekeeping.keep(ended, other._call, clock, count, lambda: turn))
+        await eventually(lambda: looks > 3)
+        assert traces() == 1
+        turn = True
+        await eventually(lambda: traces() == 0)
+        ended.set_result(None)
+        await keeping
 
 
 async def test_the_depth_of_the_queue_is_a_metric(tmp_path: Path) -> None:
