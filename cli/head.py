@@ -6,6 +6,7 @@ from typing import Any
 
 from cli.context import Operator
 from cli.known import Known
+from cli.nodes_check import clock_words
 from cli.render import plural, size, span
 from cli.version import version
 from relay.cluster.nodes import NodeRow, NodeState
@@ -36,6 +37,8 @@ def tell(operator: Operator, node: dict[str, Any], known: Known, backup: str) ->
     for row in known.nodes:
         if row.name != node["name"] and row.state(known.now) is not NodeState.STOPPED:
             operator.out.line(_other(row, known.now), "bold red" if not row.runs(known.now) else "")
+        if row.runs(known.now) and (wrong := clock_words(row)):
+            operator.out.line(f"node {row.name}: {wrong[0]}; {wrong[1]}", "bold red")
         if known.in_doubt(row.name):
             operator.out.line(
                 f"node {row.name} may be cut off itself, nothing is called down: {row.isolated}; "

@@ -7,9 +7,9 @@ import time
 import click
 
 from cli.context import Noun, Operator, json_option
+from cli.nodes_check import clock_words
 from cli.render import at, plural, span
 from cli.table import Column, count, prose, word
-from relay.clock import DRIFT_LIMIT
 from relay.cluster import orders
 from relay.cluster.lease import Timing
 from relay.cluster.nodes import NodeRow, NodeState, nodes
@@ -82,6 +82,7 @@ def _facts(one: NodeRow, now: float) -> dict[str, object]:
         "drain_asked_at": at(one.drain_at),
         "isolated": one.isolated or None,
         "clock_drift_seconds": round(one.drift, 1),
+        "clock_skew_seconds": None if one.skew is None else round(one.skew, 1),
     }
 
 
@@ -89,8 +90,8 @@ def _trouble(one: NodeRow, now: float) -> str:
     said = []
     if one.isolated and one.runs(now):
         said.append(f"may be cut off itself: {one.isolated}")
-    if abs(one.drift) > DRIFT_LIMIT and one.runs(now):
-        said.append(f"its wall clock was set by {one.drift:+.0f} s")
+    if one.runs(now) and (wrong := clock_words(one)):
+        said.append(wrong[0])
     if not one.runs(now) and one.owned:
         said.append("what it owned is being taken over")
     return "; ".join(said)

@@ -46,6 +46,18 @@ def _one(row: NodeRow, now: float) -> Iterator[Check]:
             f"{state} since {clock_time(row.drain_at)}: {meaning}",
             f"'relayctl node resume {row.name}', or stop it and 'relayctl node remove {row.name}'",
         )
-    if row.runs(now) and abs(row.drift) > DRIFT_LIMIT:
-        evidence = f"its wall clock was set by {row.drift:+.0f} s while it ran"
-        yield Check(row.name, "node clock", "warning", evidence, "mend NTP there, then restart the node")
+    if row.runs(now) and (wrong := clock_words(row)):
+        yield Check(row.name, "node clock", "warning", *wrong)
+
+
+def clock_words(row: NodeRow) -> tuple[str, str] | None:
+    """What is wrong with the time that a node counts with, or with its machine's clock, and what to do about it."""
+    skew = row.skew or 0.0
+    if abs(skew) <= DRIFT_LIMIT:
+        if abs(row.drift) <= DRIFT_LIMIT:
+            return None
+        return f"its wall clock was set by {row.drift:+.0f} s while it ran", "mend NTP there, then restart the node"
+    evidence = f"its time is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the database server's"
+    if abs(skew + row.drift) <= DRIFT_LIMIT:
+        return f"{evidence}, for it started by a wrong clock that is right now", "restart the node at a quiet time"
+    return evidence, "see which clock is wrong, and mend NTP there; a node takes another time only when it starts"

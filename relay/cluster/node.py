@@ -26,14 +26,14 @@ from relay import events, settings
 from relay.appliances.directory import Directory
 from relay.appliances.facts import Health, raise_version
 from relay.appliances.pulse import Pulse
-from relay.clock import Clock
+from relay.clock import DRIFT_LIMIT, Clock
 from relay.cluster import lease, name
 from relay.cluster.holdings import Holdings
 from relay.cluster.lease import LeaseLost, Observer, Timing, View
 from relay.cluster.settling import settles_at
 from relay.cluster.spread import heirs
 from relay.cluster.tables import nodes
-from relay.db import Database, revisions
+from relay.db import Database, revisions, server_time
 from relay.errors import DatabaseError
 
 RETRY = 0.5
@@ -73,12 +73,14 @@ class Node:
             "settles_at": None,
             "isolated": "",
             "behind": None,
+            "skew": None,
         }
         self._observer = Observer(self._timing)
         self._holdings = Holdings(self.name, clock, self._timing)
         self._busy: Callable[[int], bool] | None = None
         self._going = asyncio.Event()
         self._failing = False  # the last renewal failed, which has been said
+        self._skew = 0.0  # what was last said of it
         self._lock: int | None = None
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._kick = threading.Event()
@@ -262,6 +264,7 @@ class Node:
         began = self._clock.monotonic()
         # Each beside what others write, for which it mustn't wait.
         with self._db.write_beside() as connection:
+            self._about["skew"] = self._compare_clocks(connection)
             about = {**self._about, "drift": self._clock.drift(), "behind": self._behind()}
             if not lease.renew(connection, self.name, self._instance, self._clock.now(), **about):
                 self._register(connection)
@@ -282,6 +285,17 @@ class Node:
             events.lease_regained(self.name)
         if lost:
             events.lease_lost(self.name, f"another node has taken {lost} appliances over")
+
+    def _compare_clocks(self, connection: Connection) -> float | None:
+        """How far our time is ahead of the database server's; the while that its answer took is nobody's fault."""
+        earliest, there, latest = self._clock.now(), server_time(connection), self._clock.now()
+        if there is None:
+            return None
+        skew = max(0.0, earliest - there) or min(0.0, latest - there)
+        if abs(skew - self._skew) > DRIFT_LIMIT:
+            self._skew = skew
+            events.clock_skewed(skew)
+        return skew
 
     def _behind(self) -> list[int] | None:
         """What we own and what counts as up, though our probes don't keep their schedule; None: that is too much to

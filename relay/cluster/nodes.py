@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from relay.cluster.lease import OUTBOX, POSTMASTER
 from relay.cluster.tables import blind_spots, owners
 from relay.cluster.tables import nodes as table
+from relay.db import server_time
 
 SILENT_AFTER = 10.0
 """Seconds since the last heartbeat after which a node is shown as dead."""
@@ -38,9 +39,11 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """``drift``: its wall clock minus its own time, seconds. ``isolated``: why it takes itself for cut off, or empty.
-    ``settles_at``: until then it puts off what can't be undone, for its clock looked wrong at its start. ``drain_at``:
-    when an operator asked it to drain. ``owned``: ids of appliances, OUTBOX and POSTMASTER among them."""
+    """``drift``: its wall clock minus its own time, seconds; ``skew``: its own time minus the database server's, None
+    where there is none; ``silent``: for how long the server hasn't heard of it, by the server's clock. ``isolated``:
+    why it takes itself for cut off, or empty. ``settles_at``: until then it puts off what can't be undone, for its
+    clock looked wrong at its start. ``drain_at``: when an operator asked it to drain. ``owned``: ids of appliances,
+    OUTBOX and POSTMASTER among them."""
 
     name: str
     hostname: str
@@ -54,6 +57,8 @@ class NodeRow:
     isolated: str
     drain_at: float | None = None
     owned: frozenset[int] = frozenset()
+    skew: float | None = None
+    silent: float | None = None
 
     def state(self, now: float) -> NodeState:
         if self.stopped_at is not None:
@@ -68,8 +73,8 @@ class NodeRow:
         return self.state(now).runs
 
     def heard_of(self, now: float) -> float:
-        """How many seconds ago, by the wall clock, which whoever asks goes by."""
-        return now - (self.heartbeat_at + self.drift)
+        """How many seconds ago: by the server's clock, or the wall clock, which whoever asks goes by."""
+        return self.silent if self.silent is not None else now - (self.heartbeat_at + self.drift)
 
     def since(self, now: float) -> float:
         """When its state began."""
@@ -98,7 +103,8 @@ def nodes(connection: Connection) -> list[NodeRow]:
     owned: dict[str | None, set[int]] = {}
     for number, node in connection.execute(select(owners.c.appliance_id, owners.c.node)):
         owned.setdefault(node, set()).add(number)
-    rows = connection.execute(select(table).order_by(table.c.name))
+    rows = connection.execute(select(table).order_by(table.c.name)).all()
+    there = server_time(connection)
     return [
         NodeRow(
             row.name,
@@ -113,6 +119,8 @@ def nodes(connection: Connection) -> list[NodeRow]:
             row.isolated,
             row.drain_at,
             frozenset(owned.get(row.name, ())),
+            row.skew,
+            None if there is None or row.skew is None else there - (row.heartbeat_at - row.skew),
         )
         for row in rows
     ]

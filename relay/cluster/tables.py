@@ -10,7 +10,8 @@ from relay.db import metadata
 # by the wall times beside it, which are for people. ``instance`` tells two starts of one name apart. ``drain_at``: when
 # an operator asked it to own nothing, which outlives its restarts. ``revision``: of the database, that its program is
 # made for; NULL where it didn't say so yet. ``behind``: ids of appliances that it owns and that count as up, but whose
-# probes don't keep their schedule; NULL: it vouches for none.
+# probes don't keep their schedule; NULL: it vouches for none. ``skew``: how far its time is ahead
+# of the database server's; NULL where there is none.
 nodes = Table(
     "nodes",
     metadata,
@@ -29,6 +30,7 @@ nodes = Table(
     Column("drain_at", Float),
     Column("revision", String),
     Column("behind", JSON),
+    Column("skew", Float),
 )
 
 # Who begins work for an appliance; ``node`` is None between a release and the next claim, ``epoch`` only ever grows.

@@ -250,6 +250,13 @@ class Database:
         self.engine.dispose()
 
 
+def server_time(connection: Connection) -> float | None:
+    """POSIX seconds by the clock of the database's server; None on SQLite, whose clock is that of whoever asks."""
+    if connection.dialect.name == "sqlite":
+        return None
+    return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one())
+
+
 def place(url: str, direct: str = "") -> SqliteFile | PostgresServer:
     """Where the database is. Raises DatabaseError for a URL that says nothing."""
     if url.startswith(PREFIX):

@@ -13,6 +13,7 @@ _database.set(1)
 _disk_free = gauge("disk_free_bytes", "Room left for mail")
 _log_failures = counter("log_failures_total", "Times that the log could not be written")
 _drift = gauge("clock_drift_seconds", "Wall clock minus the node's own time")
+_skew = gauge("clock_skew_seconds", "The node's own time minus the clock of the database's server")
 _last_backup = gauge("last_backup_timestamp_seconds", "When the database was last saved (POSIX time); 0: not known")
 
 
@@ -80,6 +81,12 @@ def last_backup(made_at: float) -> None:
 def clock_drifted(seconds: float) -> None:
     _drift.set(seconds)
     log.warning("the wall clock was set", drift_seconds=round(seconds))
+
+
+def clock_skewed(seconds: float) -> None:
+    """The node counts with another time than the database's server, and so perhaps than other nodes."""
+    _skew.set(seconds)
+    log.warning("the time differs from the database server's", skew_seconds=round(seconds))
 
 
 def appliance_taken(node: str, appliances: int) -> None:

@@ -1,4 +1,4 @@
-"""What the queue does by itself: watches its writer, says how deep it is, and, on one node, forgets what is old."""
+"""What the queue does by itself: watches its writer, says how deep it is, and forgets what is old, one node for all."""
 
 from __future__ import annotations
 

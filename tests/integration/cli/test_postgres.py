@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ def test_a_node_that_was_stopped_is_removed(postgres_url: str, tmp_path: Path) -
     assert relayctl.refuses("node", "remove", "mx2b") == "no node is named mx2b; there are mx2a"
     relayctl.does("node", "remove", "mx2a")
     assert relayctl.json("node", "list") == []
+
+
+def test_a_node_that_counts_with_a_wrong_time_is_named(postgres_url: str, tmp_path: Path) -> None:
+    """It lives, by the clock of the server, and status, doctor and the list say what is wrong with it."""
+    relayctl, db = relayctl_on(tmp_path, postgres_url), Database(postgres_url)
+    about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "isolated": "", "skew": -10_830.0}
+    with db.write() as connection:
+        lease.register(connection, "mx2a", "i", time.time() - 10_830.0, **about)
+    db.close()
+    wrong = "its time is 3h behind the database server's"
+    assert f"node mx2a: {wrong}; see which clock is wrong" in relayctl.does("status")
+    (row,) = relayctl.json("node", "list")
+    assert (row["state"], row["clock_skew_seconds"]) == ("live", -10_830.0)
+    assert wrong in relayctl.does("node", "list")
+    assert f'"check": "node clock", "result": "warning", "evidence": "{wrong}"' in relayctl("doctor", "--json").out
 
 
 @pytest.mark.parametrize("command", [["init"], ["db", "upgrade"], ["status"], ["serve"]])

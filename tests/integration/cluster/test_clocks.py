@@ -1,0 +1,52 @@
+"""A node that was started by a wrong clock counts with a wrong time until it starts again: that is seen."""
+
+from __future__ import annotations
+
+import time
+
+from cli.nodes_check import clock_words
+from relay import events
+from relay.clock import Clock
+from relay.cluster.nodes import NodeRow, NodeState, nodes
+from relay.cluster.upgrades import in_the_way
+from relay.db import Database, revisions
+from tests.integration.cluster.nodes import running
+from tests.support.waiting import eventually
+
+HOURS = 3 * 3600.0 + 30.0
+
+
+def rows(db: Database) -> dict[str, NodeRow]:
+    with db.read() as connection:
+        return {row.name: row for row in nodes(connection)}
+
+
+async def test_a_node_that_started_by_a_wrong_clock_is_known(postgres_url: str) -> None:
+    """By the clock of the database's server: it counts as live, nothing upgrades under it, and it is said what to do
+    about it, also when its machine's clock has been mended."""
+    mended = [0.0]
+    slow = Clock(wall=lambda: time.time() - HOURS + mended[0])
+    db = Database(postgres_url)
+    async with running(postgres_url, "right"), running(postgres_url, "slow", slow):
+        found = rows(db)
+        now = Clock().now()
+        assert [found[name].state(now) for name in ("right", "slow")] == [NodeState.LIVE, NodeState.LIVE]
+        assert clock_words(found["right"]) is None
+        assert clock_words(found["slow"]) == (
+            "its time is 3h behind the database server's",
+            "see which clock is wrong, and mend NTP there; a node takes another time only when it starts",
+        )
+        assert abs((events.registry.get_sample_value("relay_clock_skew_seconds") or 0.0) + HOURS) < 1.0
+        with db.read() as connection:
+            assert in_the_way(connection, "9998_expand", [*revisions(), "9998_expand"], now) == ["right", "slow"]
+        mended[0] = HOURS
+        await eventually(lambda: rows(db)["slow"].drift > HOURS - 1.0)
+        row = rows(db)["slow"]
+        assert row.state(now) is NodeState.LIVE
+        assert clock_words(row) == (
+            "its time is 3h behind the database server's, for it started by a wrong clock that is right now",
+            "restart the node at a quiet time",
+        )
+    async with running(postgres_url, "slow", Clock(wall=lambda: time.time() - HOURS + mended[0])):
+        assert clock_words(rows(db)["slow"]) is None
+    db.close()
