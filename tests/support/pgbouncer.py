@@ -27,6 +27,8 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = 3
+server_connect_timeout = 2
+server_login_retry = 1
 """
 
 
