@@ -51,7 +51,9 @@ class Upload:
 
     async def write(self, data: bytes | memoryview) -> None:
         """Take what came next; returns once there is room for more. Raises Deferred, as ``Queue.accept`` does, also for
-        a piece that was taken before."""
+        a piece that was taken before, and once one is lost."""
+        if not self._whole:
+            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
         self._tail += data
         while len(self._tail) >= PIECE:
             self._whole = False  # whoever is cancelled from here on has lost the piece
