@@ -96,14 +96,15 @@ def _carry_out(operator: Operator, lines: Sequence[Line]) -> tuple[int, int]:
                 found = bulk.find(connection, _names(part))
                 wanted = _plan(connection, operator.now(), part, found, writes=True)
                 bulk.write(connection, list(wanted.values()))
-        except RelayError as error:
-            if not done:
+            added += sum(not domain.id for domain in wanted.values())
+            done += len(part)
+            time.sleep(PAUSE if done < len(lines) else 0)
+        except (RelayError, KeyboardInterrupt) as error:
+            if not done and isinstance(error, RelayError):
                 raise
-            so_far = f"{done} of {len(lines)} lines are imported; importing the same file again does the rest"
-            raise Refused(f"{str(error).removesuffix('; nothing was imported')}; {so_far}") from error
-        added += sum(not domain.id for domain in wanted.values())
-        done += len(part)
-        time.sleep(PAUSE if done < len(lines) else 0)
+            said = str(error).removesuffix("; nothing was imported") or "stopped"
+            so_far = f"at least {done} of {len(lines)} lines are imported"
+            raise Refused(f"{said}; {so_far}; importing the same file again does the rest") from error
     return added, len(lines) - added
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from contextlib import closing
@@ -101,7 +102,7 @@ def test_what_somebody_changes_meanwhile_ends_it_and_the_next_one_goes_on(custom
     file = HEAD + "a.example,acme,1\nb.example,acme,1\nc.example,acme,1\nd.example,bolt,1\n"
     said = customers.refuses("domain", "import", "-", stdin=file)
     assert said.startswith("line 5: no appliance is named bolt; ")
-    assert said.endswith("; 2 of 4 lines are imported; importing the same file again does the rest")
+    assert said.endswith("; at least 2 of 4 lines are imported; importing the same file again does the rest")
     assert [one["domain"] for one in customers.json("domain", "list")] == ["a.example", "b.example"]
     customers.run_sql("UPDATE appliances SET name = 'bolt' WHERE name = 'gone'")
     assert customers.does("domain", "import", "-", stdin=file) == "2 domains were added, 2 were changed\n"
@@ -126,3 +127,24 @@ def test_an_import_that_was_killed_is_done_by_the_next_one(customers: Relayctl, 
         facts = customers.json("domain", "import", str(file))
         assert (facts["added"], facts["changed"]) == (MANY - written, written)
         assert there() == MANY
+
+
+def test_an_import_that_is_interrupted_says_how_far_it_came(customers: Relayctl, tmp_path: Path) -> None:
+    """In one line, at whatever moment that is."""
+    file = tmp_path / "domains.csv"
+    file.write_text(HEAD + "".join(f"domain-{number}.example,acme,7\n" for number in range(MANY)))
+    with closing(customers.database()) as db:
+
+        def begun() -> bool:
+            with db.read() as connection:
+                return connection.execute(select(func.count()).select_from(domains)).scalar_one() > 0
+
+        argv = customers.argv("domain", "import", str(file))
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(begun, every=0.001)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"relayctl: stopped; at least \d+ of \d+ lines are imported; importing .* does the rest\n", said
+    )
