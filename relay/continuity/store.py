@@ -59,14 +59,6 @@ def record_proofs(connection: Connection, found: Iterable[tuple[int, Proof]]) ->
         connection.execute(insert(proofs), rows)
 
 
-def all_proofs(connection: Connection) -> dict[int, tuple[Proof, ...]]:
-    """The last evidence by appliance."""
-    found: dict[int, tuple[Proof, ...]] = {}
-    for row in connection.execute(select(proofs).order_by(proofs.c.name)):
-        found[row.appliance_id] = (*found.get(row.appliance_id, ()), _proof(row))
-    return found
-
-
 def proofs_of(connection: Connection, appliance_id: int) -> tuple[Proof, ...]:
     """The last evidence of one appliance."""
     rows = connection.execute(select(proofs).where(proofs.c.appliance_id == appliance_id).order_by(proofs.c.name))
