@@ -21,7 +21,6 @@ from relay.appliances.directory import Snapshot, load
 from relay.appliances.model import Appliance, Domain, Primary
 from relay.appliances.mx import Endpoints
 from relay.backup.record import Made, last_sound
-from relay.clock import DRIFT_LIMIT
 from relay.cluster.nodes import NodeRow, NodeState, nodes
 from relay.cluster.secret import secret
 from relay.continuity.readiness import Prover
@@ -144,14 +143,7 @@ def _running_checks(own: NodeRow, now: float) -> Iterator[Check]:
         )
     else:
         yield Check(own.name, "connected", "ok", "not cut off, as far as its probes show")
-    if abs(own.drift) > DRIFT_LIMIT:
-        evidence = f"the wall clock was set by {own.drift:+.0f} s while the node ran"
-        yield Check(own.name, "clock", "warning", evidence, "mend NTP, then restart the node at a quiet time")
-    elif own.settles_at is not None and now < own.settles_at:
-        evidence = "the clock looked wrong at the start: for an hour nothing expires"
-        yield Check(own.name, "clock", "warning", evidence, "check the machine's clock")
-    elif nodes_check.clock_words(own) is None:
-        yield Check(own.name, "clock", "ok", f"within {abs(own.drift):.1f} s of the wall clock")
+    yield from nodes_check.own_clock(own, now)
 
 
 def _settings_checks(settings: Settings) -> Iterator[Check]:

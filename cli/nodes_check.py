@@ -50,6 +50,16 @@ def _one(row: NodeRow, now: float) -> Iterator[Check]:
         yield Check(row.name, "node clock", "warning", *wrong)
 
 
+def own_clock(row: NodeRow, now: float) -> Iterator[Check]:
+    """How the clock of this machine is; what has to be done about a wrong one, ``check`` alone says."""
+    wrong = clock_words(row)
+    if row.settles_at is not None and now < row.settles_at:
+        evidence = "the clock looked wrong at the start: for an hour nothing expires"
+        yield Check(row.name, "clock", "warning", evidence, "" if wrong else "check the machine's clock")
+    elif wrong is None:
+        yield Check(row.name, "clock", "ok", f"within {abs(row.drift):.1f} s of the wall clock")
+
+
 def clock_words(row: NodeRow) -> tuple[str, str] | None:
     """What is wrong with the time that a node counts with, or with its machine's clock, and what to do about it."""
     skew = row.skew or 0.0

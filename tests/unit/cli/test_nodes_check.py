@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.nodes_check import check
+from cli.nodes_check import check, own_clock
 from relay.cluster.nodes import NodeRow
 
 NOW = 2_000_000.0
@@ -15,8 +15,8 @@ DAY = 86400.0
 
 def node(name: str = "a", **values: Any) -> NodeRow:
     about: dict[str, Any] = {"version": "1.0", "started_at": NOW - 2 * DAY, "heartbeat_at": NOW, "stopped_at": None}
-    about |= {"drift": 0.0, "isolated": "", **values}
-    return NodeRow(name, f"{name}.test", listeners=(), settles_at=None, **about)
+    about |= {"drift": 0.0, "isolated": "", "settles_at": None, **values}
+    return NodeRow(name, f"{name}.test", listeners=(), **about)
 
 
 def test_a_sound_cluster_is_not_talked_about() -> None:
@@ -51,6 +51,22 @@ def test_what_is_wrong_with_one(row: NodeRow, result: str, evidence: str, remedy
     """And what to do about it."""
     (finding,) = check([row], NOW)
     assert (finding.about, finding.result, finding.evidence, finding.remedy) == ("a", result, evidence, remedy)
+
+
+@pytest.mark.parametrize("settles_at", [None, NOW + 60])
+@pytest.mark.parametrize(
+    ("skew", "drift", "advice"),
+    [
+        (-7200.0, 7200.0, ["restart the node at a quiet time"]),
+        (0.0, 90.0, ["mend NTP there, then restart the node"]),
+        (0.0, 0.0, []),
+    ],
+)
+def test_one_clock_gets_one_advice(skew: float, drift: float, advice: list[str], settles_at: float | None) -> None:
+    """A clock that is right now is never to be mended, whatever the node was started by."""
+    row = node(skew=skew, silent=0.0, drift=drift, settles_at=settles_at)
+    said = [finding.remedy for finding in (*check([row], NOW), *own_clock(row, NOW)) if finding.remedy]
+    assert said == (advice or (["check the machine's clock"] if settles_at else []))
 
 
 @pytest.mark.parametrize(("age", "result"), [(60.0, "ok"), (2 * DAY, "warning")])
