@@ -77,12 +77,12 @@ class NodeRow:
         return self.silent if self.silent is not None else now - (self.heartbeat_at + self.drift)
 
     def since(self, now: float) -> float:
-        """When its state began."""
+        """When its state began; of a dead one, whose own time may be wrong, by the clock of whoever asks."""
         match self.state(now):
             case NodeState.STOPPED:
                 return self.stopped_at or self.heartbeat_at
             case NodeState.DEAD:
-                return self.heartbeat_at
+                return now - self.heard_of(now)
             case NodeState.LIVE:
                 return self.started_at
         return max(self.started_at, self.drain_at or 0.0)

@@ -20,6 +20,15 @@ def test_a_clock_that_was_set_makes_no_node_dead(drift: float) -> None:
     assert node(11.0).state(WALL) == "dead"
 
 
+@pytest.mark.parametrize("skew", [None, 7200.0, -7200.0])
+def test_a_node_is_dead_since_it_was_last_heard_of(skew: float | None) -> None:
+    """Whatever time it counted with."""
+    silent = None if skew is None else 900.0
+    heartbeat_at = WALL - 900.0 + (skew or 0.0)
+    row = NodeRow("one", "one.test", "1.0", (), 0.0, heartbeat_at, None, None, 0.0, "", skew=skew, silent=silent)
+    assert (row.state(WALL), row.since(WALL)) == ("dead", WALL - 900.0)
+
+
 def test_a_node_that_drains_is_drained_once_it_owns_nothing() -> None:
     """And a stopped or dead one is that, whatever was asked of it."""
 
