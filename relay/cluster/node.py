@@ -80,7 +80,7 @@ class Node:
         self._busy: Callable[[int], bool] | None = None
         self._going = asyncio.Event()
         self._failing = False  # the last renewal failed, which has been said
-        self._skew = 0.0  # what was last said of it
+        self._skewed = False  # our time is far from the database server's, which has been said
         self._lock: int | None = None
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._kick = threading.Event()
@@ -292,9 +292,11 @@ class Node:
         if there is None:
             return None
         skew = max(0.0, earliest - there) or min(0.0, latest - there)
-        if abs(skew - self._skew) > DRIFT_LIMIT:
-            self._skew = skew
-            events.clock_skewed(skew)
+        events.clock_skew(skew)
+        if (skewed := abs(skew) > DRIFT_LIMIT) != self._skewed:
+            self._skewed = skewed
+            say = events.clock_skewed if skewed else events.clock_agrees
+            say(skew)
         return skew
 
     def _behind(self) -> list[int] | None:

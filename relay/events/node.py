@@ -83,10 +83,19 @@ def clock_drifted(seconds: float) -> None:
     log.warning("the wall clock was set", drift_seconds=round(seconds))
 
 
+def clock_skew(seconds: float) -> None:
+    """As of the last renewal of the lease."""
+    _skew.set(seconds)
+
+
 def clock_skewed(seconds: float) -> None:
     """The node counts with another time than the database's server, and so perhaps than other nodes."""
-    _skew.set(seconds)
     log.warning("the time differs from the database server's", skew_seconds=round(seconds))
+
+
+def clock_agrees(seconds: float) -> None:
+    """It did so, and no longer does."""
+    log.info("the time agrees with the database server's again", skew_seconds=round(seconds))
 
 
 def appliance_taken(node: str, appliances: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from structlog.testing import capture_logs
+
 from cli.nodes_check import clock_words
 from relay import events
 from relay.clock import Clock
@@ -36,7 +38,6 @@ async def test_a_node_that_started_by_a_wrong_clock_is_known(postgres_url: str) 
             "its time is 3h behind the database server's",
             "see which clock is wrong, and mend NTP there; a node takes another time only when it starts",
         )
-        assert abs((events.registry.get_sample_value("relay_clock_skew_seconds") or 0.0) + HOURS) < 1.0
         with db.read() as connection:
             assert in_the_way(connection, "9998_expand", [*revisions(), "9998_expand"], now) == ["right", "slow"]
         mended[0] = HOURS
@@ -50,3 +51,28 @@ async def test_a_node_that_started_by_a_wrong_clock_is_known(postgres_url: str) 
     async with running(postgres_url, "slow", Clock(wall=lambda: time.time() - HOURS + mended[0])):
         assert clock_words(rows(db)["slow"]) is None
     db.close()
+
+
+async def test_the_difference_is_measured_as_it_is_and_said_when_it_begins_and_ends(postgres_url: str) -> None:
+    """A small one too is in the metric, which goes by each renewal; only a large one is spoken of."""
+
+    class Shifted(Clock):
+        ahead = 59.0
+
+        def now(self) -> float:
+            return super().now() + self.ahead
+
+    def measured(seconds: float) -> bool:
+        return abs((events.registry.get_sample_value("relay_clock_skew_seconds") or 0.0) - seconds) < 1.0
+
+    clock = Shifted()
+    with capture_logs() as lines:
+        async with running(postgres_url, "one", clock):
+            assert measured(59.0)
+            for clock.ahead in (70.0, 15.0):
+                await eventually(lambda: measured(clock.ahead))
+    said = [(line["log_level"], line["event"], line["skew_seconds"]) for line in lines if "skew_seconds" in line]
+    assert said == [
+        ("warning", "the time differs from the database server's", 70),
+        ("info", "the time agrees with the database server's again", 15),
+    ]
