@@ -31,10 +31,10 @@ def in_the_way(
         there = server_time(connection)
         for row in connection.execute(select(table("nodes", *map(column, names)))):
             skew = row.skew if "skew" in has else None
-            if there is None or skew is None:
-                silent = now - (row.heartbeat_at + row.drift)
-            else:
-                silent = there - (row.heartbeat_at - skew)
+            silent = now - (row.heartbeat_at + row.drift)
+            if there is not None and skew is not None:
+                # An older program leaves the skew of a newer one as it was: whichever way it was heard of later counts.
+                silent = min(silent, there - (row.heartbeat_at - skew))
             heard = row.stopped_at is None and silent < HEARD_OF
             if heard or row.name in found:
                 found[row.name] = row.revision if "revision" in has else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from cli.nodes_check import clock_words
@@ -76,3 +77,17 @@ async def test_the_difference_is_measured_as_it_is_and_said_when_it_begins_and_e
         ("warning", "the time differs from the database server's", 70),
         ("info", "the time agrees with the database server's again", 15),
     ]
+
+
+def test_a_node_that_an_older_program_renews_is_not_upgraded_under(postgres_url: str) -> None:
+    """It knows nothing of the skew that a newer one left behind, of a start by a wrong clock."""
+    db = Database(postgres_url)
+    now = Clock().now()
+    with db.write() as connection:
+        connection.execute(text("DROP TABLE nodes"))
+        columns = "name TEXT, heartbeat_at FLOAT8, stopped_at FLOAT8, drift FLOAT8, skew FLOAT8"
+        connection.execute(text(f"CREATE TABLE nodes ({columns})"))
+        rows = f"('lives', {now}, NULL, 0, {HOURS}), ('long gone', {now - 2 * HOURS}, NULL, 0, {-HOURS})"
+        connection.execute(text(f"INSERT INTO nodes VALUES {rows}"))  # noqa: S608
+        assert in_the_way(connection, revisions()[-1], revisions(), now) == ["lives"]
+    db.close()
