@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -16,7 +17,7 @@ from math import inf
 from sqlalchemy import Connection, insert, select
 
 from relay.hours import Calendar
-from relay.tickets.plan import Said, Terms
+from relay.tickets.plan import Hours, Said, Terms
 from relay.tickets.tables import desk_hours
 
 
@@ -25,7 +26,7 @@ class Succession:
     """Calendars one after the other, each with the moment from which it counts, up to the next one's; the first one
     counts for what was before, too. Measures as a Calendar does."""
 
-    parts: Sequence[tuple[float, Calendar]]
+    parts: Sequence[tuple[float, Hours]]
 
     def business_seconds(self, start: float, end: float) -> float:
         """Open seconds between two moments; 0 where ``end`` isn't after ``start``."""
@@ -46,7 +47,7 @@ class Succession:
                 return calendar.add_business_seconds(at, seconds)
         return None
 
-    def _spans(self) -> Iterator[tuple[float, float, Calendar]]:
+    def _spans(self) -> Iterator[tuple[float, float, Hours]]:
         """From when, until when: which."""
         starts = [-inf, *(since for since, _ in self.parts[1:]), inf]
         for (begins, ends), (_, calendar) in zip(pairwise(starts), self.parts, strict=True):
@@ -86,8 +87,10 @@ def _kept(connection: Connection) -> list[tuple[float, Said]]:
     return [(row.since, (row.hours, row.timezone, row.holidays)) for row in rows]
 
 
-def _calendar(said: Said, terms: Terms) -> Calendar:
-    try:
-        return Calendar.parse(*said)
-    except ValueError:  # holidays that are no longer known here: clocks there must be
-        return Calendar.parse(*said[:2])
+def _calendar(said: Said, terms: Terms) -> Hours:
+    """As it was said, or as much of it as is known here: without the holidays, else the desk's own. Clocks there must
+    be."""
+    for known in (said, said[:2]):
+        with suppress(ValueError):
+            return Calendar.parse(*known)
+    return terms.hours

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.hours import Calendar
-from relay.tickets.past_hours import Succession
+from relay.tickets.past_hours import Succession, held, keep
+from relay.tickets.plan import Terms
 from tests.support.clock import moment
+from tests.support.database import make_database
 
 HOUR = 3600.0
 OFFICE = Calendar.parse("Mon-Fri 09:00-18:00", "Europe/Berlin")
@@ -34,6 +39,17 @@ def test_a_desk_that_closes_for_good_reaches_nothing_more() -> None:
     """And one that opens for good reaches everything, whatever it missed before."""
     assert Succession([(0.0, OFFICE), (TUESDAY, NEVER)]).add_business_seconds(TUESDAY - HOUR, 2 * HOUR) is None
     assert Succession([(0.0, NEVER), (TUESDAY, ALWAYS)]).add_business_seconds(0.0, HOUR) == TUESDAY + HOUR
+
+
+@pytest.mark.parametrize("said", [("always", "Mars/Base", ""), ("always", "UTC", "XX"), ("nonsense", "UTC", "")])
+def test_hours_of_which_this_machine_knows_no_more_stop_no_clock(tmp_path: Path, said: tuple[str, str, str]) -> None:
+    """Without the holidays that it doesn't know, or else by the desk's present hours, time goes on."""
+    db = make_database(tmp_path)
+    terms = Terms(ALWAYS, said=("always", "UTC", ""))
+    with db.write() as connection:
+        keep(connection, dataclasses.replace(terms, said=said), TUESDAY - HOUR)
+        assert held(connection, terms, TUESDAY).hours.business_seconds(TUESDAY - HOUR, TUESDAY + HOUR) == 2 * HOUR
+    db.close()
 
 
 times = st.floats(TUESDAY - 400 * HOUR, TUESDAY + 400 * HOUR)
