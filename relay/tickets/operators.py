@@ -15,6 +15,9 @@ from relay.tickets.states import RELAY, Condition, Event, Priority, Status, lead
 from relay.tickets.tables import tickets
 from relay.tickets.ticket import Ticket
 
+_SAYING = (Event.COMMENT, Event.OPENED, Event.REOPENED, Event.ADOPTED)
+"""The lines of a history in which the relay says what is so."""
+
 
 def open_ticket(
     connection: Connection,
@@ -109,9 +112,9 @@ def comment(
 
 def comment_as_relay(connection: Connection, ticket_id: int, text: str, now: float) -> None:
     """A comment of the relay's, unless that is what it said last: whoever says it again hadn't heard that it was
-    committed."""
-    lines = store.histories(connection, tickets.c.id == ticket_id, (Event.COMMENT,)).get(ticket_id, ())
-    said = [line.reason for line in lines if line.actor == RELAY and not line.data]
+    committed. With what it opens, reopens or adopts a ticket it says something too: a comment of before is old."""
+    lines = store.histories(connection, tickets.c.id == ticket_id, _SAYING).get(ticket_id, ())
+    said = [line.reason for line in lines if line.actor == RELAY and not (line.event is Event.COMMENT and line.data)]
     if said[-1:] != [text]:
         comment(connection, ticket_id, RELAY, text, now)
 

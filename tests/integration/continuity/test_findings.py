@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from relay.appliances import facts, store
 from relay.appliances.facts import Continuity, Health
 from relay.cluster.secret import secret
-from relay.tickets.states import Condition, Event, Priority
+from relay.tickets import operators
+from relay.tickets.states import RELAY, Condition, Event, Priority
 from tests.integration.continuity.world import World, world
 
 
@@ -62,6 +65,30 @@ async def test_findings_of_other_rooms_are_told_with_the_domains_they_are_about(
         assert mx.resolved
         assert backup is not None
         assert not backup.resolved
+
+
+@pytest.mark.parametrize("reopened_by", ["relay", "dana"])
+async def test_what_was_said_before_a_ticket_was_reopened_is_said_again(tmp_path: Path, reopened_by: str) -> None:
+    """Reopened with other words, by the relay or by somebody whose ticket it adopts, it doesn't stop at those."""
+    async with world(tmp_path) as it:
+
+        async def finds(evidence: str | None) -> None:
+            it.change(facts.set_finding, it.appliance.id, "", "certificate", evidence, it.now)
+            await _learn(it)
+
+        await finds("self-signed")
+        await finds("expired")
+        await finds(None)
+        ticket = it.ticket(Condition.CERTIFICATE)
+        assert ticket is not None
+        assert ticket.resolved
+        it.shift(60)
+        if reopened_by != RELAY:
+            it.change(operators.reopen, ticket.id, reopened_by, "I doubt it", it.now)
+        await finds("self-signed")
+        await finds("expired")
+        beginning = Event.REOPENED if reopened_by == RELAY else Event.ADOPTED
+        assert it.story(Condition.CERTIFICATE)[-2:] == [(beginning, "self-signed"), (Event.COMMENT, "expired")]
 
 
 async def test_what_is_cured_while_no_node_runs_is_resolved_at_the_next_start(tmp_path: Path) -> None:
