@@ -23,7 +23,7 @@ class View:
     """The last ten minutes. ``p95_reply``: 95 % of ``replies`` came within so many seconds, None where there were
     none. ``deferred`` of ``recipients`` got 4xx. ``oldest_since``: since when the oldest mail waits that is neither
     deferred nor held (its receipt or the return, whichever is later), None where none does. ``refusal``: the 5xx to
-    MAIL by which the primary refuses us, or empty."""
+    MAIL by which the primary refuses us, or empty. ``looked``: whether it has been looked yet if mail waits."""
 
     p95_reply: float | None = None
     replies: int = 0
@@ -31,6 +31,7 @@ class View:
     deferred: int = 0
     oldest_since: float | None = None
     refusal: str = ""
+    looked: bool = False
 
 
 class _Slice:
@@ -44,10 +45,11 @@ class _Slice:
 
 
 class _Record:
-    __slots__ = ("oldest_since", "refusal", "refused_at", "slices")
+    __slots__ = ("looked", "oldest_since", "refusal", "refused_at", "slices")
 
     def __init__(self) -> None:
         self.slices: deque[_Slice] = deque(maxlen=WINDOW + 1)
+        self.looked = False
         self.oldest_since: float | None = None
         self.refusal = ""
         self.refused_at = float("-inf")
@@ -83,7 +85,8 @@ class Evidence:
 
     def note_oldest(self, appliance_id: int, waiting_since: float | None) -> None:
         """Since when the oldest mail waits that is neither deferred nor held; None: there is none."""
-        self._record(appliance_id).oldest_since = waiting_since
+        record = self._record(appliance_id)
+        record.looked, record.oldest_since = True, waiting_since
 
     def note_refusal(self, appliance_id: int, reply: str, now: float) -> None:
         """The primary refuses us as such with 5xx at MAIL: whoever the sender is. Holds for ten minutes, or until a
@@ -107,6 +110,7 @@ class Evidence:
             sum(each.deferred for each in record.slices),
             record.oldest_since,
             record.refusal if now - record.refused_at < WINDOW * SLICE else "",
+            record.looked,
         )
 
     def forget(self, appliance_id: int) -> None:

@@ -267,7 +267,8 @@ class Delivery:
                 events.fault("delivery", error)
 
     def _count_again(self) -> None:
-        """What has come into reach may have mail that its last owner took, and that wasn't counted here then."""
+        """What has come into reach may have mail that its last owner took, and that wasn't counted here then. Where
+        there is none by now, no drain will say so: this does."""
         at = self._clock.monotonic()
         for appliance_id, until in list(self._new.items()):
             if self._means.queue.depth(appliance_id).queued:
@@ -275,6 +276,8 @@ class Delivery:
                 self._begin(appliance_id)
             elif at >= until:
                 del self._new[appliance_id]
+                if appliance_id in self._reached:
+                    self._means.evidence.note_oldest(appliance_id, None)
 
     async def _look_for_untold(self) -> None:
         """Begin where mail waits that no drain is at, and that nobody has put off. A wake is told after the commit, so

@@ -153,13 +153,13 @@ def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
 
 def _still_counts(found: HealthFact, fact: HealthFact, view: View, now: float, began: float) -> bool:
     """Whether an appliance is slow still by what was known when this node began: evidence counts for ten minutes,
-    whoever gathered it, and mail that waited long enough for somebody else waits still. A refusal at MAIL is no such
-    thing: this node may have another address."""
+    whoever gathered it, and mail that waited long enough for somebody else waits still; that it waits no more is known
+    as soon as it was looked. A refusal at MAIL is no such thing: this node may have another address."""
     if fact.state is not Health.DELAYED or (fact.since, fact.reason) != (found.since, found.reason):
         return False
     word = fact.reason.partition(":")[0]
-    if word == WAITING and view.oldest_since is not None:
-        return now - view.oldest_since >= WAITING_LIMIT
+    if word == WAITING and view.looked:
+        return view.oldest_since is not None and now - view.oldest_since >= WAITING_LIMIT
     return word in (SLOW, DEFERRING, WAITING) and now - began < WINDOW * SLICE
 
 

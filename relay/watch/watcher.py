@@ -126,6 +126,7 @@ class Watcher:
             watched = self._watched.get(number)
             if watched is None:
                 fact = self._directory.health(number)
+                self._evidence.forget(number)  # the last drain of an earlier time may have said something after its end
                 watched = self._watched[number] = Watched(appliance, fact, fact, fact, self._clock.now())
             elif watched.appliance == appliance:
                 continue

@@ -50,6 +50,19 @@ async def test_nothing_goes_out_while_the_primary_is_out_of_reach(tmp_path: Path
         assert home.waiting() == 1
 
 
+async def test_that_no_mail_waits_is_known_though_nothing_is_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes an appliance over, or starts again, knows within seconds of its reach that its queue is empty."""
+    monkeypatch.setattr(supervisor, "UNCOUNTED", 0.1)
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        assert not home.evidence.view(home.appliance.id, home.clock.now()).looked
+        await home.up()
+        await eventually(lambda: home.evidence.view(home.appliance.id, home.clock.now()).looked)
+        assert home.evidence.view(home.appliance.id, home.clock.now()).oldest_since is None
+        assert primary.connections == 0
+
+
 async def test_mail_of_a_node_that_died_before_it_could_tell_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

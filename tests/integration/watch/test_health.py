@@ -246,9 +246,11 @@ async def test_a_delay_outlasts_a_handover(tmp_path: Path) -> None:
         left = first.written(acme)
         async with watching(tmp_path, name="second") as second:
             await eventually(lambda: second.node.others)
+            second.evidence.note_oldest(acme.id, None)  # the end of a drain of long ago
             await first.node.close()
             await eventually(lambda: second.node.owns(acme.id))
             await second.reaches(Reach.YES, acme)
+            assert not second.evidence.view(acme.id, second.clock.now()).looked
             before = primary.connections
             await eventually(lambda: primary.connections >= before + 3)
             assert second.health(acme) == left

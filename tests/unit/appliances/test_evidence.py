@@ -49,6 +49,7 @@ def test_appliances_are_kept_apart_and_forgotten() -> None:
     evidence.note_oldest(ACME, 17.0)
     assert evidence.view(OTHER, 0.0) == View()
     assert evidence.view(ACME, 0.0).oldest_since == 17.0
+    assert evidence.view(ACME, 0.0).looked
     evidence.forget(ACME)
     assert evidence.view(ACME, 0.0) == View()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from relay.appliances.evidence import View
@@ -230,10 +232,18 @@ def test_a_delay_that_another_node_found_counts_as_long_as_its_evidence(word: st
 
 def test_mail_that_waited_long_enough_for_another_node_waits_still() -> None:
     """A handover doesn't begin its fifteen minutes anew; that it is gone ends the delay."""
-    before = delayed("waiting: …")
-    assert decide(before, seen(OK), view=WAITING, now=1700.0, began=1000.0, found=before).fact == before
-    gone_on = View(oldest_since=1001.0)
+    before, waits_still = delayed("waiting: …"), dataclasses.replace(WAITING, looked=True)
+    assert decide(before, seen(OK), view=waits_still, now=1700.0, began=1000.0, found=before).fact == before
+    gone_on = View(oldest_since=1001.0, looked=True)
     assert decide(before, seen(OK), view=gone_on, now=1700.0, began=1000.0, found=before).fact.state is Health.UP
+
+
+def test_mail_that_waits_no_more_ends_the_delay_at_once() -> None:
+    """As soon as this node has looked, and not after ten minutes; until then it is as it was found."""
+    before = delayed("waiting: …")
+    assert decide(before, seen(OK), now=1001.0, began=1000.0, found=before).fact == before
+    none = View(looked=True)
+    assert decide(before, seen(OK), view=none, now=1001.0, began=1000.0, found=before).fact.state is Health.UP
 
 
 def test_what_was_found_counts_for_no_other_trouble() -> None:
