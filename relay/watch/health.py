@@ -153,14 +153,16 @@ def _trouble(view: View, now: float, began: float) -> tuple[str, str] | None:
 
 def _still_counts(found: HealthFact, fact: HealthFact, view: View, now: float, began: float) -> bool:
     """Whether an appliance is slow still by what was known when this node began: evidence counts for ten minutes,
-    whoever gathered it, and mail that waited long enough for somebody else waits still; that it waits no more is known
-    as soon as it was looked. A refusal at MAIL is no such thing: this node may have another address."""
+    whoever gathered it, unless this node has enough of its own before. Mail that waited long enough for somebody else
+    waits still; that it waits no more is known as soon as it was looked. A refusal at MAIL is no such thing: this node
+    may have another address."""
     if fact.state is not Health.DELAYED or (fact.since, fact.reason) != (found.since, found.reason):
         return False
     word = fact.reason.partition(":")[0]
     if word == WAITING and view.looked:
         return view.oldest_since is not None and now - view.oldest_since >= WAITING_LIMIT
-    return word in (SLOW, DEFERRING, WAITING) and now - began < WINDOW * SLICE
+    unseen = {SLOW: view.replies < SLOW_LEAST, DEFERRING: view.recipients < DEFERRED_LEAST, WAITING: True}
+    return unseen.get(word, False) and now - began < WINDOW * SLICE
 
 
 def _delayed(fact: HealthFact, word: str, text: str, since: float) -> HealthFact:

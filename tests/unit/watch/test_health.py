@@ -238,6 +238,20 @@ def test_mail_that_waited_long_enough_for_another_node_waits_still() -> None:
     assert decide(before, seen(OK), view=gone_on, now=1700.0, began=1000.0, found=before).fact.state is Health.UP
 
 
+@pytest.mark.parametrize(
+    ("word", "too_little", "enough"),
+    [
+        ("slow", View(p95_reply=0.1, replies=9), View(p95_reply=0.1, replies=10)),
+        ("deferring", View(recipients=19), View(recipients=20)),
+    ],
+)
+def test_enough_evidence_of_its_own_goes_before_what_was_found(word: str, too_little: View, enough: View) -> None:
+    """A node that sees for itself that the trouble is over says so, however often the ten minutes have begun anew."""
+    before = delayed(f"{word}: …")
+    assert decide(before, seen(OK), view=too_little, began=900.0, found=before).fact == before
+    assert decide(before, seen(OK), view=enough, began=900.0, found=before).fact.state is Health.UP
+
+
 def test_mail_that_waits_no_more_ends_the_delay_at_once() -> None:
     """As soon as this node has looked, and not after ten minutes; until then it is as it was found."""
     before = delayed("waiting: …")
