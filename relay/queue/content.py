@@ -7,7 +7,7 @@ packed while it arrives and unpacked while it is sent.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import zstandard
 
@@ -45,23 +45,6 @@ def pack(data: bytes) -> Piece:
 def unpack(packed: bool, data: bytes) -> bytes:
     """What :func:`pack` was given. Raises zstandard.ZstdError where the piece was damaged."""
     return _tools.decompressor.decompress(data) if packed else data
-
-
-def unpack_all(pieces: Sequence[Piece]) -> list[bytes]:
-    """The same for many pieces at once, which lets go of the interpreter's lock once and not for each. Raises
-    zstandard.ZstdError where one of them was damaged."""
-    frames = [data for packed, data in pieces if packed]
-    plain = _tools.decompressor.decompressobj(read_across_frames=True).decompress(b"".join(frames))
-    end = 0
-    found = []
-    for packed, data in pieces:
-        if packed:
-            start, end = end, end + zstandard.frame_content_size(data)
-            data = plain[start:end]
-        found.append(data)
-    if end != len(plain):
-        raise zstandard.ZstdError("a piece isn't as long as it says")
-    return found
 
 
 def pack_whole(received: bytes, content: bytes) -> list[Piece]:

@@ -10,11 +10,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import zstandard
 
 from relay.db import Database
 from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, NotFound, RelayError
-from relay.queue.content import unpack, unpack_all
+from relay.queue.content import INLINE, Piece, unpack
 from relay.queue.statements import Statements, on
 from relay.queue.tables import PLACES
 
@@ -33,6 +36,22 @@ _Wish = tuple[int | Work, "asyncio.Future[Any]"]
 """A message whose content is wanted, or any reading; and who waits for it."""
 _Answer = tuple["asyncio.Future[Any]", Any]
 """Who waits, and the result or the exception that came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A message's content as it lies on disk."""
+
+    pieces: list[Piece]
+
+    @property
+    def small(self) -> bool:
+        """Whether the loop unpacks it. That lets go of the interpreter's lock, and a thread has to wait for it again
+        after each; a thread is for what would hold the loop up."""
+        return sum(len(data) for _, data in self.pieces) <= INLINE
+
+    def unpacked(self) -> bytes:
+        return b"".join([unpack(packed, data) for packed, data in self.pieces])
 
 
 class Reader:
@@ -154,12 +173,12 @@ def _contents_or_errors(statements: Statements, wanted: set[int]) -> dict[int, A
         return {number: found for one in wanted for number, found in _contents_or_errors(statements, {one}).items()}
 
 
-def _contents(statements: Statements, wanted: set[int]) -> dict[int, bytes]:
-    rows = list(statements.contents(wanted))
-    pieces: dict[int, list[bytes]] = {}
-    for (message_id, _, _), piece in zip(rows, unpack_all([row[1:] for row in rows]), strict=True):
-        pieces.setdefault(message_id, []).append(piece)
-    return {message_id: b"".join(parts) for message_id, parts in pieces.items()}
+def _contents(statements: Statements, wanted: set[int]) -> dict[int, bytes | _Packed]:
+    found: dict[int, list[Piece]] = {}
+    for message_id, packed, data in statements.contents(wanted):
+        found.setdefault(message_id, []).append((packed, data))
+    contents = {message_id: _Packed(pieces) for message_id, pieces in found.items()}
+    return {number: content if content.small else content.unpacked() for number, content in contents.items()}
 
 
 def piece_ids(message_id: int, statements: Statements) -> list[int]:
@@ -188,5 +207,8 @@ def _hand_out(answers: list[_Answer]) -> None:
             continue
         if isinstance(answer, Exception):
             future.set_exception(answer)
-        else:
-            future.set_result(answer)
+            continue
+        try:
+            future.set_result(answer.unpacked() if isinstance(answer, _Packed) else answer)
+        except zstandard.ZstdError as error:
+            future.set_exception(error)
