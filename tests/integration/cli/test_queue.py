@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -234,9 +235,10 @@ def test_a_trace_begins_with_the_answer(relayctl: Relayctl, mail: Mail) -> None:
     """Did it get through? Of one message a sentence, of several how many of them first; and for scripts."""
     (deferred,) = relayctl.json("trace", "--id", mail.deferred)
     assert deferred["through"] == "not yet"
-    assert deferred["answer"] == (
-        "Not yet: for grey@acme.example it waits here, since acme put it off (451 4.7.1 greylisted); "
-        "it is tried again in 59m."
+    assert re.fullmatch(
+        r"Not yet: for grey@acme\.example it waits here, since acme put it off \(451 4\.7\.1 greylisted\); "
+        r"it is tried again in 5[0-9]m\.",
+        deferred["answer"],
     )
     assert deferred["recipients"][0]["next_attempt_at"] is not None
     relayctl.does("queue", "drop", "--id", mail.plain, "--yes")
