@@ -189,15 +189,16 @@ class Database:
 
         One from the pool may have died with its server unnoticed; then nothing is lost by trying a new one.
         """
-        connection = self.engine.connect().execution_options(**how)
-        try:
-            connection.begin()
-        except DBAPIError as error:
-            connection.close()
-            if not error.connection_invalidated:
-                raise
+        for again in (True, False):
             connection = self.engine.connect().execution_options(**how)
-            connection.begin()
+            try:
+                connection.begin()
+            except BaseException as error:
+                connection.close()
+                if not (again and isinstance(error, DBAPIError) and error.connection_invalidated):
+                    raise
+            else:
+                break
         return connection
 
     def _begin(self, connection: Connection) -> None:
