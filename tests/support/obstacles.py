@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import Literal
 
 import psycopg
@@ -13,6 +13,7 @@ import pytest
 from relay import postgres
 from relay.db import Database
 from tests.support.postgres import PostgresCluster
+from tests.support.waiting import eventually
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.2) -> None:
@@ -65,35 +66,31 @@ async def answers_lost(cluster: PostgresCluster) -> AsyncIterator[None]:
     """Whatever is committed within the block is there, and its connection is gone before the answer comes."""
     cluster.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")  # it would confirm, if it were there
     cluster.execute("SELECT pg_reload_conf()")
-    cutting = asyncio.create_task(_cut(cluster))
+    cut: list[int] = []
+    cutting = asyncio.create_task(_cut(cluster, cut))
     try:
         with pytest.raises(psycopg.OperationalError):  # the server's checkpointer tells the others, in its own time
             while True:
                 await asyncio.to_thread(cluster.execute, "SELECT pg_logical_emit_message(true, 'seen', '')")
-        await _end(cutting)
-        cutting = asyncio.create_task(_cut(cluster))
+        rounds = len(cut)
+        await eventually(lambda: len(cut) > rounds + 1)
+        cut.clear()
         yield
-        assert (await _end(cutting)) > 0, "nothing was committed"
+        await eventually(lambda: sum(cut) > 0)  # it counts after it has cut
     finally:
-        await _end(cutting)
+        cutting.cancel()
+        with suppress(asyncio.CancelledError):
+            await cutting
         cluster.execute("ALTER SYSTEM RESET synchronous_standby_names")
         cluster.execute("SELECT pg_reload_conf()")
 
 
-async def _cut(cluster: PostgresCluster) -> int:
-    count = 0
+async def _cut(cluster: PostgresCluster, cut: list[int]) -> None:
+    """Again and again; ``cut``: how many connections each time."""
     waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    try:
-        while True:
-            count += len(await asyncio.to_thread(cluster.execute, waiting))
-            await asyncio.sleep(0.01)
-    except asyncio.CancelledError:
-        return count
-
-
-async def _end(cutting: asyncio.Task[int]) -> int:
-    cutting.cancel()
-    return await cutting
+    while True:
+        cut.append(len(await asyncio.to_thread(cluster.execute, waiting)))
+        await asyncio.sleep(0.01)
 
 
 def _execute(db: Database, statements: list[str]) -> None:
