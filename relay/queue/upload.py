@@ -52,8 +52,7 @@ class Upload:
     async def write(self, data: bytes | memoryview) -> None:
         """Take what came next; returns once there is room for more. Raises Deferred, as ``Queue.accept`` does, also for
         a piece that was taken before, and once one is lost."""
-        if not self._whole:
-            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
+        self._check_whole()
         self._tail += data
         while len(self._tail) >= PIECE:
             self._whole = False  # whoever is cancelled from here on has lost the piece
@@ -68,8 +67,7 @@ class Upload:
         Returns once all else is on disk. Raises Deferred where a piece is missing, because it couldn't be stored.
         """
         await self._stored(0)
-        if not self._whole:
-            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
+        self._check_whole()
         pack = self._uploads.pack
         line = await pack(received if self.content_id is not None else received + self._tail)
         pieces = [(0, line)]
@@ -116,6 +114,10 @@ class Upload:
         error = pending.exception()
         if isinstance(error, Deferred):
             self._refusal = self._refusal or error
+
+    def _check_whole(self) -> None:
+        if not self._whole:
+            raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
 
     def _check(self) -> None:
         if self._refusal is not None:
