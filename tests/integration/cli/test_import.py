@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from relay.appliances import bulk
 from relay.appliances.tables import domains
+from relay.db import Database
 from tests.integration.cli.console import Relayctl
 from tests.support.waiting import wait_until
 
@@ -108,43 +109,46 @@ def test_what_somebody_changes_meanwhile_ends_it_and_the_next_one_goes_on(custom
     assert customers.does("domain", "import", "-", stdin=file) == "2 domains were added, 2 were changed\n"
 
 
-def test_an_import_that_was_killed_is_done_by_the_next_one(customers: Relayctl, tmp_path: Path) -> None:
-    """Whole portions are there, each seen at once by everybody; to import again is harmless."""
+def _there(db: Database) -> int:
+    with db.read() as connection:
+        return connection.execute(select(func.count()).select_from(domains)).scalar_one()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A file of more domains than one portion has."""
     file = tmp_path / "domains.csv"
     file.write_text(HEAD + "".join(f"domain-{number}.example,acme,7\n" for number in range(MANY)))
+    return file
+
+
+def _signalled(customers: Relayctl, db: Database, file: Path, number: signal.Signals) -> tuple[int, str]:
+    """How an import ends, and what it says, that gets a signal once a portion is there."""
+    argv = customers.argv("domain", "import", str(file))
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: _there(db) > 0, every=0.001)
+        process.send_signal(number)
+        _, said = process.communicate()
+    return process.returncode, said
+
+
+def test_an_import_that_was_killed_is_done_by_the_next_one(customers: Relayctl, many: Path) -> None:
+    """Whole portions are there, each seen at once by everybody; to import again is harmless."""
     with closing(customers.database()) as db:
-
-        def there() -> int:
-            with db.read() as connection:
-                return connection.execute(select(func.count()).select_from(domains)).scalar_one()
-
-        with subprocess.Popen(customers.argv("domain", "import", str(file))) as process:
-            wait_until(there, every=0.001)
-            process.send_signal(signal.SIGKILL)
-        written = there()
+        _signalled(customers, db, many, signal.SIGKILL)
+        written = _there(db)
         assert 0 < written < MANY
         assert written % bulk.ROWS == 0
-        facts = customers.json("domain", "import", str(file))
+        facts = customers.json("domain", "import", str(many))
         assert (facts["added"], facts["changed"]) == (MANY - written, written)
-        assert there() == MANY
+        assert _there(db) == MANY
 
 
-def test_an_import_that_is_interrupted_says_how_far_it_came(customers: Relayctl, tmp_path: Path) -> None:
+def test_an_import_that_is_interrupted_says_how_far_it_came(customers: Relayctl, many: Path) -> None:
     """In one line, at whatever moment that is."""
-    file = tmp_path / "domains.csv"
-    file.write_text(HEAD + "".join(f"domain-{number}.example,acme,7\n" for number in range(MANY)))
     with closing(customers.database()) as db:
-
-        def begun() -> bool:
-            with db.read() as connection:
-                return connection.execute(select(func.count()).select_from(domains)).scalar_one() > 0
-
-        argv = customers.argv("domain", "import", str(file))
-        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(begun, every=0.001)
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate()
-    assert process.returncode == 1
+        code, said = _signalled(customers, db, many, signal.SIGINT)
+    assert code == 1
     assert re.fullmatch(
         r"relayctl: stopped; at least \d+ of \d+ lines are imported; importing .* does the rest\n", said
     )
