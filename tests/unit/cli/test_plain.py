@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.plain import printable, printable_json
@@ -28,14 +28,12 @@ def test_what_does_not_print_is_shown_as_an_escape(text: str, shown: str) -> Non
     assert printable(text) == shown
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_whatever_a_sender_writes_is_one_printable_line(text: str) -> None:
     """For any text at all."""
     assert printable(text).isprintable()
 
 
-@settings(deadline=None)
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_json_keeps_its_meaning(value: object) -> None:
     """Read back it is the same, and each line of it is printable."""

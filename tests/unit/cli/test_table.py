@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.table import Column, Line, count, lay_out, prose, word
@@ -100,7 +100,6 @@ def test_states_are_coloured_by_their_first_word_and_other_text_is_not() -> None
 _cell = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=60))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(_cell, _cell, st.integers(0, 10**10), _cell), min_size=1, max_size=5),
     st.integers(min_value=46, max_value=150),

@@ -64,7 +64,7 @@ def _happens(story: Facts, event: Happening, now: float) -> Facts:
     return replace(story, untried=event.untried)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scene=SCENES, happenings=HAPPENINGS, later=st.floats(0.0, 1.0))
 def test_every_story(scene: Facts, happenings: list[Happening], later: float) -> None:
     """P3 while down needs proof; nothing ends untried; decisions settle, and hold until the time they name."""

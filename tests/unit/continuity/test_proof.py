@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.appliances.facts import Health, HealthFact
@@ -57,7 +57,6 @@ def test_while_it_is_down_rounds_follow_each_other() -> None:
     assert next_round(1, down(NIGHT), failing, (), NIGHT + 6) == NIGHT + 5 + FAILING_EVERY
 
 
-@settings(deadline=None)
 @given(number=st.integers(1, 100_000), last=st.floats(1e9, 2e9))
 def test_in_quiet_times_each_appliance_has_its_minute_of_the_hour(number: int, last: float) -> None:
     """The next round is within the hour, and the rounds after it an hour apart."""

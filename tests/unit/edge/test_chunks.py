@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.edge.chunks import Chunks
@@ -17,7 +17,6 @@ def mended(octets: bytes) -> bytes:
     return re.sub(rb"\r\n|\n|\r", lambda end: b" " if end[0] == b"\r" else b"\r\n", octets)
 
 
-@settings(deadline=None)
 @given(OCTETS, st.lists(st.integers(0, 60)), st.booleans())
 def test_the_division_of_octets_changes_nothing(sent: bytes, cuts: list[int], pieces: bool) -> None:
     """Any octets, cut anywhere, taken out whole or in pieces, come to the same content: bare CR and LF mended alone."""

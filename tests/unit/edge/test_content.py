@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.edge.content import END, Content
@@ -34,7 +34,6 @@ def model(wire: bytes) -> tuple[bytes, bytes]:
     return b"\r\n".join(lines)[2:], behind
 
 
-@settings(deadline=None)
 @given(OCTETS, OCTETS, st.lists(st.integers(0, 60)), st.booleans())
 def test_the_division_of_octets_changes_nothing(sent: bytes, behind: bytes, cuts: list[int], pieces: bool) -> None:
     """Any octets, cut anywhere, taken out whole or in pieces, come to the same content, end and rest."""
@@ -51,7 +50,6 @@ def test_no_seam_shows(sent: bytes) -> None:
         assert take(sent + END, [cut], pieces=True) == model(sent + END), cut
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_lines_are_carried_byte_for_byte(octets: bytes, cuts: list[int]) -> None:
     """What a client says in lines that end with CRLF, dots stuffed, is what is stored."""

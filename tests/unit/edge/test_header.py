@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.edge.header import LIMIT, survey
@@ -57,7 +57,6 @@ def test_only_the_beginning_of_a_huge_header_is_read() -> None:
     assert survey(b"X: " + b"x" * LIMIT + b"\r\nMessage-ID: <late@b>\r\n", OURS).message_id == ""
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_nothing_in_a_header_breaks_it(octets: bytes) -> None:
     """Any octets are a header."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.edge.lines import COMMAND_LIMIT, Lines
@@ -30,7 +30,6 @@ def read(wire: bytes, cuts: list[int]) -> list[bytes | None]:
     return found
 
 
-@settings(deadline=None)
 @given(OCTETS, st.lists(st.integers(0, 5000)))
 def test_each_line_is_a_command_or_refused_once(octets: bytes, cuts: list[int]) -> None:
     """However the octets come, a line that ends with CRLF counts once, and only a clean one is a command."""

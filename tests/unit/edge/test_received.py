@@ -8,7 +8,7 @@ import re
 from email.utils import parsedate_to_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.edge.received import received_line
@@ -29,7 +29,6 @@ def test_the_line_says_who_where_how_and_when() -> None:
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.7", "2001:db8::7"])
-@settings(deadline=None)
 @given(name=st.text(min_size=1, max_size=400))
 def test_no_name_breaks_the_line(ip: str, name: str) -> None:
     """Whatever stands in EHLO, the message has one more field, in short lines, and nothing else is changed."""

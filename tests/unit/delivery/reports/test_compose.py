@@ -271,7 +271,7 @@ def test_mailman_understands_it() -> None:
     assert temporary == {b"eve@gold.example"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.builds(
         Original,
