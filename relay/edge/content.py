@@ -8,12 +8,11 @@ length, NUL, 8-bit octets. Pure: holds octets, opens nothing, refuses nothing.
 
 from __future__ import annotations
 
+import io
 import re
 
 END = b"\r\n.\r\n"
 _DOT = re.compile(rb"\r\n\.")  # finds what bytearray.find() finds, in half the time
-_JOINED = 64 * 1024
-"""Octets whose lines are joined at once: each takes a hundred octets of memory meanwhile, an empty one too."""
 _STUFFED = re.compile(rb"\r\n\.(?!\r\n)")
 _BEFORE = b"\r\n"  # the CRLF of DATA itself may be the first of the end (RFC 5321 4.1.1.4)
 
@@ -114,16 +113,7 @@ def mended(text: bytes) -> tuple[bytes, bool]:
 
 
 def _has_bare(text: bytes) -> bool:
-    """Whether there is a CR or LF that isn't half of a CRLF; by joining its lines anew, which is quickest."""
-    start = 0
-    while start < len(text):
-        end = start + _JOINED
-        end += text[end - 1 : end + 1] == b"\r\n"
-        part = text[start:end]
-        lines = part.splitlines()
-        if part.endswith((b"\r", b"\n")):
-            lines.append(b"")
-        if b"\r\n".join(lines) != part:
-            return True
-        start = end
-    return False
+    """Whether there is a CR or LF that isn't half of a CRLF; asked of what finds it in half the time of a search."""
+    ends = io.IncrementalNewlineDecoder(None, translate=False)
+    ends.decode(text.decode("latin-1"), final=True)
+    return ends.newlines not in (None, "\r\n")
