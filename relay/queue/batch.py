@@ -1,4 +1,4 @@
-"""A batch of commands: made ready before its transaction, then carried out in it."""
+"""A batch of commands, carried out in one transaction."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from typing import Any
 from relay.queue.commands import Accept, Call, Record
 from relay.queue.ledger import Deltas
 from relay.queue.statements import Statements
-
-
-def ready(commands: Sequence[Any]) -> list[Any]:
-    """The same commands, with all content packed: no transaction is open while that takes its time."""
-    return [command.packed() if isinstance(command, Accept) else command for command in commands]
 
 
 def carry_out(statements: Statements, commands: Sequence[Any], node: str, now: float, deltas: Deltas) -> list[Any]:

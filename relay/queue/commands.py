@@ -8,11 +8,11 @@ refused while the disk has no room for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from relay.mail import Recipient, storable
-from relay.queue.content import Piece, pack_whole
+from relay.queue.content import Piece
 from relay.queue.ledger import Deltas
 from relay.queue.model import Incoming, Outcome
 from relay.queue.statements import Statements
@@ -27,8 +27,7 @@ Messages = tuple[tuple[int, tuple[tuple[str, Recipient], ...]], ...]
 class Accept:
     """A transaction of the edge, ready to be stored; its result is the numbers of its messages.
 
-    ``content_id``: of an upload, None for new content. ``pieces``: (place, piece) that are still to be stored; none at
-    all while the content has yet to be packed.
+    ``content_id``: of an upload, None for new content. ``pieces``: (place, piece) that are still to be stored.
     """
 
     incoming: Incoming
@@ -38,15 +37,7 @@ class Accept:
 
     @property
     def weight(self) -> int:
-        if not self.pieces and isinstance(self.incoming.content, bytes):
-            return len(self.incoming.received) + len(self.incoming.content)
         return sum(len(data) for _, (_, data) in self.pieces)
-
-    def packed(self) -> Accept:
-        """The same with its content in pieces."""
-        if self.pieces or not isinstance(self.incoming.content, bytes):
-            return self
-        return replace(self, pieces=tuple(enumerate(pack_whole(self.incoming.received, self.incoming.content))))
 
 
 def split(incoming: Incoming) -> Messages:

@@ -14,7 +14,7 @@ import zstandard
 PIECE = 256 * 1024
 """Bytes of one piece, before packing."""
 INLINE = 64 * 1024
-"""Up to this size packing is quicker than handing it to a thread: the writer packs what it is given."""
+"""Up to this size packing on the loop is quicker than handing it to a thread, and the writer is never waited for."""
 UPLOAD_ABOVE = 1024 * 1024
 """Past this size content is committed while it arrives (relay.queue.upload)."""
 

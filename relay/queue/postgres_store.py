@@ -21,7 +21,7 @@ from relay.clock import Clock
 from relay.db import Database
 from relay.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseFull, Deferred
 from relay.postgres import BUSY_TIMEOUT, SILENCE
-from relay.queue.batch import carry_out, ready
+from relay.queue.batch import carry_out
 from relay.queue.ledger import Deltas
 from relay.queue.postgres import PostgresStatements
 from relay.queue.space import USED, reserve
@@ -98,7 +98,6 @@ class PostgresStore:
             self._connection.close()
 
     def carry_out(self, commands: Sequence[Any]) -> list[Any]:
-        commands = ready(commands)
         weight = sum(command.weight for command in commands)
         room = self.disk_free()
         if weight and room is not None and room < weight:

@@ -254,8 +254,10 @@ class Queue:
         if isinstance(incoming.content, Upload):
             return await incoming.content.finish(incoming.received)
         if len(incoming.content) <= INLINE:
-            return None, ()  # the writer packs it, beside the loop, which everybody waits for
-        pieces = await self._in_packer(pack_whole, incoming.received, incoming.content)
+            # Not by the writer: where it is busy, it waits for the interpreter's lock again behind each message.
+            pieces = pack_whole(incoming.received, incoming.content)
+        else:
+            pieces = await self._in_packer(pack_whole, incoming.received, incoming.content)
         return None, tuple(enumerate(pieces))
 
     async def _pack(self, data: bytes) -> Piece:

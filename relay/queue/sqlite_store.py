@@ -14,7 +14,7 @@ from typing import Any
 from relay.clock import Clock
 from relay.db import Database
 from relay.errors import Deferred
-from relay.queue.batch import carry_out, ready
+from relay.queue.batch import carry_out
 from relay.queue.ledger import Deltas
 from relay.queue.space import disk_free
 from relay.queue.sqlite import SqliteStatements
@@ -86,7 +86,6 @@ class SqliteStore:
     def carry_out(self, commands: Sequence[Any]) -> list[Any]:
         connection = self._connection
         deltas = Deltas()
-        commands = ready(commands)
         weight = sum(command.weight for command in commands)
         if weight and self._look_at_the_disk() < weight and self._look_at_room() < weight:
             raise DiskFull(f"{self._room} bytes left for mail, {weight} wanted")
