@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import signal
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from tests.bench.contenders import CONTENDERS
+from tests.support.processes import need
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -90,10 +94,18 @@ def _spread(figures: Sequence[float], unit: str) -> str:
     return f"{median} {unit} ({least}–{most})"
 
 
+def versions() -> str:
+    """What is measured. An interpreter that was built without profile-guided optimisation is slower by a tenth."""
+    python = f"Python {platform.python_version()} ({Path(sys.executable).resolve()})"
+    argv = [need("postconf", "postfix"), "-d", "-h", "mail_version"]
+    return f"{python} and Postfix {subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()}"
+
+
 def run(*benches: Callable[[], None]) -> None:
     """Run them so that whatever ends this process, a signal too, stops what they started."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
+        print(f"With {versions()}")
         for bench in benches:
             bench()
     except pytest.skip.Exception as missing:
