@@ -11,8 +11,8 @@ from cli.nodes_check import clock_words
 from cli.render import at, plural, span
 from cli.table import Column, count, prose, word
 from relay.cluster import orders
-from relay.cluster.lease import Timing
 from relay.cluster.nodes import NodeRow, NodeState, nodes
+from relay.cluster.observer import Timing
 from relay.errors import NotFound, Refused
 
 LOOK = 0.5

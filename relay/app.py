@@ -19,7 +19,8 @@ from prometheus_client import start_http_server
 from relay import events
 from relay.backup.age import Age
 from relay.clock import Clock
-from relay.cluster.lease import OUTBOX, Timing
+from relay.cluster.lease import OUTBOX
+from relay.cluster.observer import Timing
 from relay.cluster.secret import secret
 from relay.cluster.vitals import Vitals
 from relay.errors import RelayError, StartFailed

@@ -16,8 +16,9 @@ from relay.appliances.evidence import Evidence
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse
 from relay.clock import Clock
-from relay.cluster.lease import OUTBOX, POSTMASTER, Timing
+from relay.cluster.lease import OUTBOX, POSTMASTER
 from relay.cluster.node import Node
+from relay.cluster.observer import Timing
 from relay.cluster.wake import Wake
 from relay.continuity.controller import Controller
 from relay.continuity.readiness import Prover

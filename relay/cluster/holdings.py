@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from relay.clock import Clock
-from relay.cluster.lease import Timing, View
+from relay.cluster.lease import View
+from relay.cluster.observer import Timing
 from relay.cluster.spread import Peer, adopt, portion, shed, surplus
 
 

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from relay.appliances.facts import raise_version
-from relay.appliances.model import RecipientPolicy, WhenUp
-from relay.appliances.tables import appliances, domains
+from relay.appliances.tables import appliances
+from relay.cluster.observer import Observer
 from relay.cluster.spread import Peer, adopt
 from relay.cluster.tables import blind_spots, nodes, owners
+from relay.cluster.vouching import vouched
 from relay.errors import RelayError
 
 POSTMASTER = 0
@@ -33,59 +34,14 @@ POSTMASTER = 0
 keeps house for all nodes, too: forgets what is old, and drops what was long in quarantine."""
 OUTBOX = -1
 """The id under which one node owns the outbox, hears what people do in the helpdesk, and warns of clocks."""
-STEADY_AFTER = 1.0
-"""Times ``dead_after`` for which a node must have been seen alive before it is given what others own."""
 SLICE = 500
 """Rows of one statement."""
 BLIND_LEAST = 3
 """Appliances that a node can't reach though others can, and that are more than it owns: then it counts as cut off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. A node begins nothing later than ``dead_after - margin`` after the start of its last renewal."""
-
-    renew: float = 3.0
-    dead_after: float = 10.0
-    margin: float = 3.0
-
-
 class LeaseLost(RelayError):
     """Another process has taken this node's name: this one must end."""
-
-
-@dataclass(slots=True)
-class Observer:
-    """How long the counters of other nodes have stood still, and for how long each has been seen alive, by this node's
-    monotonic clock."""
-
-    timing: Timing
-    _since: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _born: dict[str, float] = field(default_factory=dict)
-    _looked_at: float = float("-inf")
-
-    def dead(self, counters: Mapping[str, int], at: float) -> set[str]:
-        """Take the counters as they are at ``at``; the names of those that stood still for too long. Whoever hasn't
-        looked for a while, for it was stopped itself, has seen nothing and begins anew."""
-        slept = at - self._looked_at > self.timing.dead_after / 2
-        self._looked_at = at
-        self._since = {
-            name: known if (known := self._since.get(name)) and known[0] == counter and not slept else (counter, at)
-            for name, counter in counters.items()
-        }
-        dead = {name for name, (_, since) in self._since.items() if at - since >= self.timing.dead_after}
-        self._born = {name: self._born.get(name, at) for name in counters.keys() - dead}
-        return dead
-
-    def next_death(self, at: float) -> float:
-        """Seconds until the next of them would be dead if its counter stood still on; infinite where none lives."""
-        ends = (since + self.timing.dead_after - at for _, since in self._since.values())
-        return min((end for end in ends if end > 0), default=float("inf"))
-
-    def steady(self, name: str) -> bool:
-        """Whether a node has been alive for so long that it may be given what has an owner: not one that starts and
-        dies over and over."""
-        return self._looked_at - self._born.get(name, self._looked_at) >= STEADY_AFTER * self.timing.dead_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +144,7 @@ def _view(connection: Connection, name: str, observer: Observer, at: float, rows
         _orphans(connection, alive),
         frozenset(gone),
         avoid,
-        _vouched(connection, {each: running[each].behind for each in alive if each != name}),
+        vouched(connection, {each: running[each].behind for each in alive if each != name}),
     )
 
 
@@ -282,23 +238,6 @@ _GONE = (
     .where(appliances.c.id.is_(None), owners.c.appliance_id.not_in((POSTMASTER, OUTBOX)))
 )
 """What is owned, and isn't there any more."""
-_PROVABLE = (
-    select(owners.c.appliance_id, owners.c.node)
-    .distinct()
-    .join(domains, domains.c.appliance_id == owners.c.appliance_id)
-    .where(or_(domains.c.when_up == WhenUp.DEFER, domains.c.recipients == RecipientPolicy.LEARNED))
-)
-"""Appliances of which every node must know whether they are proven up, and who owns them: those with a domain whose
-mail is put off then, or whose recipients are asked about."""
-
-
-def _vouched(connection: Connection, behind: Mapping[str, Collection[int] | None]) -> frozenset[int]:
-    """Of those of which that must be known, which are up as far as their owners can tell."""
-    vouching = {each: set(numbers) for each, numbers in behind.items() if numbers is not None}
-    if not vouching:
-        return frozenset()
-    found = connection.execute(_PROVABLE.where(owners.c.node.in_(vouching)))
-    return frozenset(row.appliance_id for row in found if row.appliance_id not in vouching[row.node])
 
 
 def _blind(connection: Connection) -> dict[int, set[str]]:

@@ -20,26 +20,26 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from relay import events, settings
 from relay.appliances.directory import Directory
-from relay.appliances.facts import Health, raise_version
+from relay.appliances.facts import raise_version
 from relay.appliances.pulse import Pulse
-from relay.clock import DRIFT_LIMIT, Clock
+from relay.clock import Clock
 from relay.cluster import lease, name
 from relay.cluster.holdings import Holdings
-from relay.cluster.lease import LeaseLost, Observer, Timing, View
-from relay.cluster.settling import settles_at
+from relay.cluster.lease import LeaseLost, View
+from relay.cluster.observer import Observer, Timing
+from relay.cluster.settling import when_settled
+from relay.cluster.skew import Skew
 from relay.cluster.spread import heirs
-from relay.cluster.tables import nodes
-from relay.db import Database, revisions, server_time
+from relay.cluster.vouching import behind
+from relay.db import Database, revisions
 from relay.errors import DatabaseError
 
 RETRY = 0.5
 """Seconds after a renewal that failed."""
-BEHIND_MOST = 1000
-"""Appliances for which a node says that it doesn't vouch; where there are more it vouches for none."""
 HAND_OVER = 0.1
 """Seconds between two looks at whether what is to be handed over is at rest."""
 
@@ -80,7 +80,7 @@ class Node:
         self._busy: Callable[[int], bool] | None = None
         self._going = asyncio.Event()
         self._failing = False  # the last renewal failed, which has been said
-        self._skewed = False  # our time is far from the database server's, which has been said
+        self._skew = Skew(clock)
         self._lock: int | None = None
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._kick = threading.Event()
@@ -140,7 +140,7 @@ class Node:
         self._lock, before = name.lock(self._db.own_file(f"{self.name}.lock"), self.name, self._instance)
         try:
             await name.make_sure(self._db, self.name, before, self._timing.renew)
-            self._about["settles_at"] = await self._db.run(self._settles_at, self._clock.now())
+            self._about["settles_at"] = await self._db.run(when_settled, self.name, self._clock.now())
             await self._db.change(self._register)
             await self._loop.run_in_executor(None, self._renew)
         except BaseException:
@@ -230,13 +230,6 @@ class Node:
             **self._about,
         )
 
-    def _settles_at(self, connection: Connection, now: float) -> float | None:
-        own = connection.execute(
-            select(nodes.c.heartbeat_at, nodes.c.settles_at).where(nodes.c.name == self.name)
-        ).first()
-        last = own.heartbeat_at if own else connection.execute(select(func.max(nodes.c.heartbeat_at))).scalar()
-        return settles_at(now, last, own.settles_at if own else None)
-
     # In the thread
 
     def _keep(self) -> None:
@@ -264,8 +257,9 @@ class Node:
         began = self._clock.monotonic()
         # Each beside what others write, for which it mustn't wait.
         with self._db.write_beside() as connection:
-            self._about["skew"] = self._compare_clocks(connection)
-            about = {**self._about, "drift": self._clock.drift(), "behind": self._behind()}
+            self._about["skew"] = self._skew.measure(connection)
+            late = behind(self._holdings.epochs, self._directory.snapshot.health, self._pulse, self._clock.monotonic())
+            about = {**self._about, "drift": self._clock.drift(), "behind": late}
             if not lease.renew(connection, self.name, self._instance, self._clock.now(), **about):
                 self._register(connection)
         self._release_what_is_ready()
@@ -285,30 +279,6 @@ class Node:
             events.lease_regained(self.name)
         if lost:
             events.lease_lost(self.name, f"another node has taken {lost} appliances over")
-
-    def _compare_clocks(self, connection: Connection) -> float | None:
-        """How far our time is ahead of the database server's; the while that its answer took is nobody's fault."""
-        earliest, there, latest = self._clock.now(), server_time(connection), self._clock.now()
-        if there is None:
-            return None
-        skew = max(0.0, earliest - there) or min(0.0, latest - there)
-        events.clock_skew(skew)
-        if (skewed := abs(skew) > DRIFT_LIMIT) != self._skewed:
-            self._skewed = skewed
-            say = events.clock_skewed if skewed else events.clock_agrees
-            say(skew)
-        return skew
-
-    def _behind(self) -> list[int] | None:
-        """What we own and what counts as up, though our probes don't keep their schedule; None: that is too much to
-        say, and we vouch for nothing."""
-        now, snapshot = self._clock.monotonic(), self._directory.snapshot
-        behind = [
-            number
-            for number in self._holdings.epochs
-            if (fact := snapshot.health.get(number)) and fact.state is Health.UP and not self._pulse.fresh(number, now)
-        ]
-        return behind if len(behind) <= BEHIND_MOST else None
 
     def _release_what_is_ready(self) -> None:
         """Here and not on the loop: what we own is read, and given away, by one thread, one after the other."""

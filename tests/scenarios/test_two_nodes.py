@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from relay.cluster.lease import Timing
+from relay.cluster.observer import Timing
 from tests.integration.cli.console import Relayctl
 from tests.scenarios.balance import Copy, at_home, balance, send
 from tests.support.database import database_url

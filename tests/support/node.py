@@ -18,7 +18,7 @@ from typing import Any
 
 from relay.app import App
 from relay.clock import Clock
-from relay.cluster.lease import Timing
+from relay.cluster.observer import Timing
 from relay.db import upgrade
 from relay.settings import load
 from tests.support.database import LOCAL, placed

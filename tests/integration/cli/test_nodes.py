@@ -11,8 +11,9 @@ import structlog
 
 from relay import log
 from relay.cluster import lease
-from relay.cluster.lease import OUTBOX, POSTMASTER, Observer, Timing
+from relay.cluster.lease import OUTBOX, POSTMASTER
 from relay.cluster.nodes import owner_names
+from relay.cluster.observer import Observer, Timing
 from relay.db import Database
 from tests.integration.cli.conftest import Mail
 from tests.integration.cli.console import Relayctl

@@ -14,8 +14,8 @@ from pathlib import Path
 from relay.appliances import store
 from relay.appliances.directory import Directory
 from relay.clock import Clock
-from relay.cluster.lease import Timing
 from relay.cluster.node import Node
+from relay.cluster.observer import Timing
 from relay.cluster.wake import Wake
 from relay.db import Database
 from relay.settings import Node as Settings

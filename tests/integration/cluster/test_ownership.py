@@ -13,8 +13,9 @@ import pytest
 
 from relay.appliances import store
 from relay.clock import Clock
-from relay.cluster.lease import OUTBOX, Timing
+from relay.cluster.lease import OUTBOX
 from relay.cluster.nodes import nodes, owner_names
+from relay.cluster.observer import Timing
 from relay.cluster.orders import drain
 from relay.cluster.secret import secret
 from relay.db import Database

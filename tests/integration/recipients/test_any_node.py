@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.appliances.facts import Health
-from relay.cluster.lease import Timing
+from relay.cluster.observer import Timing
 from relay.recipients.learned import FRESH_ONCE
 from tests.integration.recipients.school import DOMAIN, School
 from tests.support.clock import StagedClock

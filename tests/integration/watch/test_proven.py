@@ -9,7 +9,8 @@ import pytest
 from relay.appliances import pulse, store
 from relay.appliances.facts import Health
 from relay.appliances.model import WhenUp
-from relay.cluster.lease import Timing
+from relay.cluster import vouching
+from relay.cluster.observer import Timing
 from tests.integration.watch.watching import Watching, watching
 from tests.support.primary import ScriptedPrimary
 from tests.support.waiting import eventually
@@ -48,10 +49,10 @@ async def test_what_the_owner_proves_other_nodes_know(tmp_path: Path, monkeypatc
             assert not other.node.owns(acme.id)
 
 
-async def test_who_does_not_say_what_it_proves_proves_nothing(tmp_path: Path) -> None:
-    """A node of an older program, beside which this one runs in an upgrade."""
+async def test_who_does_not_say_what_it_proves_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is behind with more than it can say; or of an older program, beside which this one is upgraded."""
+    monkeypatch.setattr(vouching, "BEHIND_MOST", -1)
     async with ScriptedPrimary() as primary, watching(tmp_path, name="old", timing=LONG) as old:
-        old.node._behind = lambda: None  # type: ignore[method-assign]
         acme = await old.add("acme", primary, domain="acme.example")
         await defers(old)
         async with watching(tmp_path, name="new", timing=LONG) as new:

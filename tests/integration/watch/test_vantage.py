@@ -11,8 +11,8 @@ from typing import Any
 
 from relay.appliances.facts import Health
 from relay.appliances.pulse import Reach
-from relay.cluster.lease import Timing
 from relay.cluster.nodes import blind_spots_of, nodes
+from relay.cluster.observer import Timing
 from relay.cluster.orders import drain
 from relay.settings import Watch
 from relay.watch.vantage import PATIENCE

@@ -16,8 +16,8 @@ from relay.appliances.model import Appliance, Primary
 from relay.appliances.mx import Endpoints
 from relay.appliances.pulse import Pulse, Reach
 from relay.clock import Clock
-from relay.cluster.lease import Timing
 from relay.cluster.node import Node
+from relay.cluster.observer import Timing
 from relay.cluster.wake import Wake
 from relay.dns import Resolver
 from relay.settings import Dns, Watch

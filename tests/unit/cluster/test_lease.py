@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.cluster.lease import Observer, Timing
+from relay.cluster.observer import Observer, Timing
 from relay.cluster.settling import settles_at
 
 
