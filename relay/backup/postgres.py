@@ -26,6 +26,7 @@ from relay.postgres import RESTORING, pooled
 T = TypeVar("T")
 
 SCHEMA = "public"
+"""Where all of ours is; what others keep in the database is left alone."""
 REPLACED = "relay_replaced_"
 """What the schema of a database that was restored over is called, with the time behind."""
 ALONE = 0x526573746F7265
@@ -51,17 +52,7 @@ def dump(url: str, connection: Connection, target: Path, step: Step, *, packed: 
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
     options = ["--format=custom", f"--snapshot={snapshot}", "--no-owner", "--no-privileges", f"--file={target}"]
-    _run(
-        [
-            program,
-            *options,
-            f"--compress={0 if packed else 1}",
-            f"--exclude-schema={REPLACED}*",
-            f"--exclude-schema={RESTORING}*",
-        ],
-        url,
-        step,
-    )
+    _run([program, *options, f"--compress={0 if packed else 1}", f"--schema={SCHEMA}"], url, step)
 
 
 def size(connection: Connection) -> int:
@@ -90,7 +81,8 @@ def restore(url: str, dump_: Path, make_ready: Callable[[], T], *, moment: str, 
             connection.execute(text(f'CREATE SCHEMA "{SCHEMA}"'))
         try:
             options = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
-            _run([program, *options, str(dump_)], url, lambda: None)
+            # A dump of an older program may hold what others keep in the database.
+            _run([program, *options, f"--schema={SCHEMA}", str(dump_)], url, lambda: None)
             ready = make_ready()
         except BaseException:
             put_back(db)

@@ -165,6 +165,21 @@ def test_what_a_restore_replaces_is_kept_in_a_schema_of_its_own(relayctl: Relayc
     assert relayctl.json("db", "check")["ok"]
 
 
+def test_what_others_keep_in_the_database_is_left_alone(relayctl: Relayctl, postgres: PostgresCluster) -> None:
+    """Also where the relay may not even read it; and it is no part of a backup."""
+    db = database(relayctl)
+    name = db.url.rpartition("/")[2]
+    db.close()
+    for statement in ("CREATE SCHEMA theirs", "CREATE TABLE theirs.stock AS SELECT 1 AS number"):
+        postgres.execute(statement, name)
+    target = relayctl.folder / "saved.tar"
+    relayctl.does("db", "backup", target)
+    postgres.execute("UPDATE theirs.stock SET number = 2", name)
+    relayctl.does("db", "restore", target, "--force", "--yes")
+    assert relayctl.json("db", "check")["ok"]
+    assert postgres.execute("SELECT number FROM theirs.stock", name) == [(2,)]
+
+
 def test_a_restore_that_fails_leaves_everything_as_it_was(relayctl: Relayctl, elsewhere: Relayctl) -> None:
     """What the dump holds isn't sound: that is found out in the very place, and then it goes from there again."""
     elsewhere.does("init")
