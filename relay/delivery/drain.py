@@ -43,7 +43,7 @@ AHEAD = 500
 
 class Drain:
     """Made for one run. ``guard``: None where nobody watches the destination's health; ``returned_at``: when the
-    primary came back, if that is news."""
+    primary came back, if that may be news."""
 
     def __init__(
         self, destination: Destination, guard: Guard | None, means: Means, *, returned_at: float | None = None
@@ -160,6 +160,8 @@ class Drain:
         self._next_at = self._clock.now() + TICK
         if self._guard is not None:
             await self._guard.load()
+            if self._guard.returned_at is not None and not self.pace.canary:
+                self._returned_at = None  # no news: whoever drained before this node or this start has seen it
             if self._returned_at is not None:
                 await self._guard.returned(self._returned_at)
                 events.drain_began(self._destination.name, self._queue.depth(self._destination.id).queued)

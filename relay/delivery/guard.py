@@ -42,7 +42,9 @@ class Guard:
     async def load(self) -> None:
         """Read what was there before this node, or while another one was the owner."""
         async with self.lock:
-            self._state = await self._db.run(drains.get_drain, self._appliance_id)
+            known, self._state = self._state, await self._db.run(drains.get_drain, self._appliance_id)
+            if known is None and self._state is not None:
+                self._judged = self._state.taken_at is not None  # who was before may not have come to the end
 
     async def returned(self, now: float) -> None:
         """The primary came back: a new window, and the breaker counts from nought."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from relay.appliances import facts
+from relay.appliances.facts import Health
+from relay.delivery import drains
 from relay.delivery.breaker import WINDOW
 from relay.delivery.drains import FINDING
 from relay.mail import Reply
@@ -177,3 +179,30 @@ async def test_what_was_said_at_rcpt_is_told_to_those_who_learn_from_it(tmp_path
         await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["bad1", "good2"])
         await home.accept("bad2")
         await eventually(lambda: home.heard[2:] == [("bad2", 550)])
+
+
+async def test_a_node_that_starts_anew_knows_what_was_taken_since_the_return(tmp_path: Path) -> None:
+    """Refusals after a restart in the window don't stop the drain of a primary that has taken mail before it."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        primary.on_content = lambda letter: Reply(554, "5.6.0", "Virus") if b"virus" in letter.content else None
+        await home.accept("good")
+        await home.returns()
+        await eventually(lambda: taken(primary) == ["good"] and home.waiting() == 0)
+        await home.restart_delivery()
+        await home.accept("bad", content=b"Subject: virus\r\n\r\n")
+        await eventually(lambda: home.addresses(State.HELD, Reason.BREAKER) == ["bad"])
+        await asyncio.sleep(1.5)  # the drain judges what it has heard when nothing is left
+        assert finding(home) is None
+        home.clock.ahead += WINDOW
+        await eventually(lambda: home.addresses(State.HELD, Reason.FAILED) == ["bad"])
+
+
+async def test_the_end_of_a_drain_that_another_node_began_is_judged(tmp_path: Path) -> None:
+    """It found nobody who was taken since the return: where all are refused at its end, the drain stops."""
+    async with ScriptedPrimary() as primary, house(tmp_path, primary) as home:
+        primary.on_rcpt = NOBODY
+        await home.db.change(drains.begin, home.appliance.id, home.clock.now())
+        await home.set_health(Health.UP)
+        await home.accept("somebody")
+        await home.up()
+        await eventually(lambda: finding(home) == "the drain is stopped: the only recipient is refused")
