@@ -137,7 +137,8 @@ def _reconcile(
         now,
     )
     went_on = last is not None and not last.resolved and ticket is not None and not ticket.resolved
-    if went_on and ticket is not None and before:
+    if went_on and ticket is not None and findings:
+        # Also where this node has told nothing yet: what another one, or an earlier start, said last stands in it.
         operators.comment_as_relay(connection, ticket.id, text, now)
 
 

@@ -79,5 +79,5 @@ class OwnCertificates:
             ),
             now,
         )
-        if text and self._told and ticket is not None and not ticket.resolved:
+        if text and ticket is not None and not ticket.resolved:
             operators.comment_as_relay(connection, ticket.id, text, now)

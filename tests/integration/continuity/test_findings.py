@@ -11,7 +11,10 @@ from relay.appliances.facts import Continuity, Health
 from relay.cluster.secret import secret
 from relay.tickets import operators
 from relay.tickets.states import RELAY, Condition, Event, Priority
+from relay.tickets.store import histories, latest_of_ours
+from relay.tickets.tables import tickets
 from tests.integration.continuity.world import World, world
+from tests.support.certificates import certificate
 
 
 async def _learn(it: World) -> None:
@@ -108,6 +111,46 @@ async def test_what_is_cured_while_no_node_runs_is_resolved_at_the_next_start(tm
         assert backup.resolved
         assert quota is not None
         assert [event for event, _ in it.story(Condition.QUOTA)] == [Event.OPENED]
+
+
+async def test_what_changes_while_no_node_runs_is_said_at_the_next_start(tmp_path: Path) -> None:
+    """Once; a ticket doesn't go on saying what is no longer so."""
+    async with world(tmp_path) as it:
+
+        async def restart() -> None:
+            await it.controller.close()
+            await it.directory.refresh()
+            it.controller = it.make_controller(it.see(secret))
+            await _learn(it)
+
+        it.change(facts.set_finding, it.appliance.id, "", "certificate", "expires on Monday", it.now)
+        await _learn(it)
+        it.change(facts.set_finding, it.appliance.id, "", "certificate", "expired", it.now)
+        for _ in range(2):
+            await restart()
+            assert it.story(Condition.CERTIFICATE) == [
+                (Event.OPENED, "expires on Monday"),
+                (Event.COMMENT, "expired"),
+            ]
+
+
+async def test_what_changes_about_our_own_certificate_over_a_restart_is_said(tmp_path: Path) -> None:
+    """Its ticket doesn't go on saying that it is about to expire when it has."""
+    made = certificate(tmp_path, "relay.example", days=1)
+    files = {"tls_certificate": str(made.certificate), "tls_key": str(made.key)}
+    async with world(tmp_path, edge=False, smtp=files, start=made.expires_at - 3600) as it:
+        await it.controller.tick()
+        it.shift(7200)
+        for _ in range(2):
+            await it.controller.close()
+            it.controller = it.make_controller(it.see(secret))
+            await it.controller.tick()
+        ticket = it.see(latest_of_ours, "node test", Condition.CERTIFICATE)
+        lines = it.see(histories, tickets.c.id == ticket.id)[ticket.id]
+        assert [("expired" in line.reason, line.event) for line in lines] == [
+            (False, Event.OPENED),
+            (True, Event.COMMENT),
+        ]
 
 
 async def test_a_drain_that_was_stopped_is_told_in_the_ticket_of_the_outage_once(tmp_path: Path) -> None:
