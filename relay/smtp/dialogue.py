@@ -27,7 +27,7 @@ MAX_TEXT = 1000
 
 _LINE = re.compile(rb"([0-9]{3})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
-_SIZE = re.compile(r"[0-9]{1,20}")
+_SIZE = re.compile(r"[0-9]{1,18}")  # what is longer bounds nothing, and fits in no column
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

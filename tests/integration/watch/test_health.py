@@ -45,6 +45,16 @@ async def test_a_primary_that_answers_is_up(tmp_path: Path) -> None:
         assert primary.commands[:6] == ["EHLO relay.test", "QUIT"] * 3
 
 
+async def test_a_size_beyond_all_bounds_is_no_limit(tmp_path: Path) -> None:
+    """Such as 2**64 - 1, which some servers offer: its health is written, and so is that of the others."""
+    async with watching(tmp_path) as node, ScriptedPrimary() as primary, ScriptedPrimary() as other:
+        primary.offers = [f"SIZE {2**64 - 1}"]
+        acme = await node.add("acme", primary)
+        await node.becomes(Health.UP, acme)
+        assert node.written(acme).offered_size is None
+        await node.becomes(Health.UP, await node.add("gold", other))
+
+
 async def test_down_after_three_refused_connections(tmp_path: Path) -> None:
     """With the settings as they are by default, about four seconds after the first probe, and since that one."""
     async with watching(tmp_path, Watch()) as node:

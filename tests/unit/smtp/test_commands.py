@@ -29,6 +29,7 @@ EHLO = {
     "250-mx.example\r\n250 SIZE": Offers(size=0),
     "250-mx.example\r\n250 SIZE 0": Offers(size=0),
     "250-mx.example\r\n250 size lots": Offers(size=0),
+    f"250-mx.example\r\n250 SIZE {2**64 - 1}": Offers(size=0),
     f"250-mx.example\r\n250 SIZE {'9' * 5000}": Offers(size=0),
     "250-mx.example\r\n250-\r\n250 pipelining": Offers(pipelining=True),
     "250-mx.example\r\n250-SIZE\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n250-CHUNKING\r\n"
