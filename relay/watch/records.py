@@ -50,6 +50,7 @@ class Records:
         self._directory = directory
         self._holds = holds
         self._unwritten: set[int] = set()
+        self._writing: set[int] = set()
         self._dirty = asyncio.Event()
 
     def look_at(self, appliance_id: int) -> None:
@@ -59,6 +60,13 @@ class Records:
             self._unwritten.add(appliance_id)
             self._dirty.set()
 
+    def compare(self, appliance_id: int) -> None:
+        """What stands in the database is the last word of a former owner where that came after we had looked."""
+        watched, found = self._watched[appliance_id], self._directory.health(appliance_id)
+        if found is not watched.written and appliance_id not in self._writing:
+            watched.written = found
+            self.look_at(appliance_id)
+
     async def run(self) -> None:
         """Write what has changed, until cancelled."""
         while True:
@@ -66,12 +74,14 @@ class Records:
             self._dirty.clear()
             numbers, self._unwritten = self._unwritten, set()
             changes = {number: self._watched[number].fact for number in numbers if number in self._watched}
+            self._writing = set(changes)
             try:
                 stored = await self._db.change(self._store, changes)
                 await self._directory.refresh()
             except Exception as error:
                 events.fault("watch", error)
                 self._unwritten |= numbers
+                self._writing = set()
                 await asyncio.sleep(RETRY)
                 self._dirty.set()
                 continue
@@ -82,6 +92,7 @@ class Records:
                     self.look_at(number)  # it may have changed again in the meantime
                     if (fact.state, fact.reason) != (before.state, before.reason):
                         events.health_changed(watched.appliance.name, str(before.state), str(fact.state), fact.reason)
+            self._writing = set()
 
             if refused := changes.keys() - set(stored):  # robbed, as we shall hear; or our lease has just been renewed
                 self._unwritten |= refused

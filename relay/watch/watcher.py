@@ -128,8 +128,10 @@ class Watcher:
                 fact = self._directory.health(number)
                 self._evidence.forget(number)  # the last drain of an earlier time may have said something after its end
                 watched = self._watched[number] = Watched(appliance, fact, fact, fact, self._clock.now())
-            elif watched.appliance == appliance:
-                continue
+            else:
+                self._records.compare(number)
+                if watched.appliance == appliance:
+                    continue
             changed.append(number)
             watched.appliance = appliance
             if appliance.primaries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from pathlib import Path
 
@@ -321,6 +322,17 @@ async def test_only_the_owner_writes(tmp_path: Path) -> None:
         node.pulse.suspect(other.id)
         await node.becomes(Health.DOWN, other)
         assert node.written(acme).state is Health.UP
+
+
+async def test_the_last_word_of_a_former_owner_is_put_right(tmp_path: Path) -> None:
+    """One that was written after the new owner had looked doesn't stand for ever, though nothing changes any more."""
+    async with watching(tmp_path) as node, ScriptedPrimary() as primary:
+        acme = await node.add("acme", primary)
+        await node.becomes(Health.UP, acme)
+        known = node.written(acme)
+        await node.db.change(facts.set_health, acme.id, dataclasses.replace(known, state=Health.DOWN, reason="silent"))
+        await node.directory.refresh()
+        await eventually(lambda: node.written(acme) == node.health(acme) == known)
 
 
 async def test_a_name_that_cannot_be_looked_up_is_unknown_and_not_down(tmp_path: Path) -> None:
