@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from relay.edge.session import Session
 
 _ARGUMENT = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.ASCII | re.IGNORECASE)
-_SYNTAX = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]; closing the connection, what follows can't be told apart")
+SYNTAX = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]; closing the connection, what follows can't be told apart")
 OUT_OF_ORDER = Reply(503, "5.5.1", "Bad sequence of commands around BDAT, closing the connection")
 
 
@@ -30,7 +30,7 @@ async def bdat(session: Session, argument: str) -> None:
     """The command, its chunk and its reply. Raises Rejected, Deferred; Gone, Ending."""
     found = _ARGUMENT.fullmatch(argument)
     if found is None:
-        raise Ending(_SYNTAX)
+        raise Ending(SYNTAX)
     size, last = int(found[1]), found[2] is not None
     mail = session.mail
     if not mail.begun:

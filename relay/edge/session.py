@@ -12,7 +12,7 @@ import dataclasses
 from relay import events
 from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
-from relay.edge.bdat import OUT_OF_ORDER, bdat
+from relay.edge.bdat import OUT_OF_ORDER, SYNTAX, bdat
 from relay.edge.chunks import Chunks
 from relay.edge.connection import Ending
 from relay.edge.content import Content
@@ -204,8 +204,13 @@ class Session(Entrance):
             await mail.intake.close(accepted=False)
 
     def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
-        if self.mail.intake is not None and said[:4].upper() != b"BDAT":
-            raise Ending(OUT_OF_ORDER, reason, said)  # it may be what is left of a chunk
+        if said[:4].upper() == b"BDAT":
+            broken = SYNTAX if reply.code in (500, 501) else None  # no command to us, but its chunk follows
+        else:
+            broken = OUT_OF_ORDER if self.mail.intake is not None else None  # it may be what is left of a chunk
+        if broken is not None:
+            self._interrupted = True
+            raise Ending(broken, reason, said)
         super()._refuse(reply, said, reason)
 
     def _no_chunks(self) -> None:
