@@ -14,6 +14,7 @@ from relay.queue import proofs
 from relay.queue.ledger import Deltas
 from relay.queue.slices import PAUSE, ROWS
 from relay.queue.statements import Statements
+from relay.queue.upload import remove_abandoned
 
 LOOK = 10.0
 """Seconds between two looks at how deep the queue is."""
@@ -49,13 +50,18 @@ async def keep(
 
 
 async def sweep(call: Call, now: float) -> None:
-    """Forget traces after 30 days, hourly sums after 90, proofs after an hour; a slice in a transaction each."""
+    """Forget traces after 30 days, hourly sums after 90, proofs after an hour, content that never became mail after a
+    day; a slice in a transaction each."""
     last: int | None = 0
     while last is not None:
         last = await call(partial(_forget_traces, now - TRACE_KEPT, last))
         await asyncio.sleep(PAUSE)
     await call(partial(_forget_arrivals, int((now - ARRIVALS_KEPT) // 3600)))
     await call(proofs.forget(now - proofs.REMEMBERED))
+    removed = 1
+    while removed:
+        removed = await call(partial(remove_abandoned, now))
+        await asyncio.sleep(PAUSE)
 
 
 def _forget_traces(before: float, after: int, statements: Statements, _: Deltas) -> int | None:

@@ -79,7 +79,7 @@ class Queue:
         try:
             await self._writer.start()
             await self._reader.start()
-            await self._call(partial(remove_orphans, self._node, self._clock.now() - 86400))
+            await self._call(partial(remove_orphans, self._node, self._clock.now()))
         except (sqlite3.Error, Deferred) as error:
             raise DatabaseError(f"{self._db.name}: {error.__cause__ or error}") from error
 

@@ -1,7 +1,7 @@
 """Large content, committed in pieces while it arrives, so that no single commit is long and no message is held whole.
 
 It is no mail until the commit of its message row (``Queue.accept``), and no trace of it stays if that never comes:
-:meth:`Upload.abort`, or the next start of the node, removes it.
+:meth:`Upload.abort` removes it, or where that couldn't be the next start of the node, or any node a day later.
 
 On a quick disk each piece is on disk before the next is taken. Where commits take long, several are on their way at a
 time, or a large message would wait for one after the other: ``MOST`` of one message, and of all messages together no
@@ -30,6 +30,8 @@ SLOW = 0.02
 """Seconds for a piece's commit from which on it isn't waited for before the next one is taken."""
 MOST = 16
 """Pieces of one message that are on their way at a time."""
+ABANDONED = 86400.0
+"""Seconds after which content that hasn't become mail is nobody's any more."""
 ALL = 32
 """Pieces of all messages on their way at a time, from which on each has one: 8 MiB, which is what a commit holds."""
 
@@ -76,13 +78,13 @@ class Upload:
         return self.content_id, tuple(pieces)
 
     async def abort(self) -> None:
-        """Remove what was stored, unless it has become mail. Never raises: what is left goes at the next start."""
+        """Remove what was stored, unless it has become mail. Never raises: what is left goes later."""
         try:
             if self._first is not None:
                 content_id = await asyncio.shield(self._first)
                 await self._uploads.commit(partial(remove_incoming, content_id), 0)
         except Deferred:
-            pass  # nothing can be written now; an orphan is removed at the next start, or a day later
+            pass  # nothing can be written now: it is an orphan
 
     async def _store(self, piece: Piece) -> None:
         """Hand a piece to the writer; returns once so few are on their way that another may be."""
@@ -176,7 +178,16 @@ def remove_incoming(content_id: int, statements: Statements, deltas: Deltas) -> 
     return removed
 
 
-def remove_orphans(node: str, day_ago: float, statements: Statements, deltas: Deltas) -> int:
-    """At the start of ``node``: remove what it was receiving when it ended, and what any node began a day ago."""
-    rows = statements.execute("SELECT content_id FROM incoming WHERE node = ? OR began_at < ?", (node, day_ago))
+def remove_abandoned(now: float, statements: Statements, deltas: Deltas) -> int:
+    """Remove one content that any node began too long ago; returns how many there were."""
+    row = statements.execute(
+        "SELECT content_id FROM incoming WHERE began_at < ? ORDER BY content_id LIMIT 1", (now - ABANDONED,)
+    ).fetchone()
+    return remove_incoming(row[0], statements, deltas) if row is not None else 0
+
+
+def remove_orphans(node: str, now: float, statements: Statements, deltas: Deltas) -> int:
+    """At the start of ``node``: remove what it was receiving when it ended, and what any node began too long ago."""
+    began = "SELECT content_id FROM incoming WHERE node = ? OR began_at < ?"
+    rows = statements.execute(began, (node, now - ABANDONED))
     return sum(remove_incoming(content_id, statements, deltas) for (content_id,) in rows.fetchall())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import Deferred
+from relay.queue import housekeeping
 from relay.queue import upload as uploads
 from relay.queue.content import PIECE
 from relay.queue.model import Incoming
@@ -176,4 +177,22 @@ async def test_orphans_of_a_node_go_at_its_start(tmp_path: Path) -> None:
         assert home.rows("incoming") == 1
         assert home.rows("content") == 2
         assert len(await home.due()) == 1
+        assert home.problems() == []
+
+
+async def test_orphans_of_a_node_that_runs_on_go_after_a_day(tmp_path: Path) -> None:
+    """What couldn't be removed when its sender hung up doesn't fill the disk until somebody restarts the node."""
+    async with house(tmp_path) as home:
+        await home.accept()
+        for _ in range(2):
+            upload = home.queue.upload()
+            await upload.write(BIG)
+            with refused(home.db, "DELETE", "incoming"):
+                await upload.abort()
+        assert home.rows("incoming") == 2
+        await housekeeping.sweep(home.queue._call, home.clock.now() + uploads.ABANDONED - 60)
+        assert home.rows("incoming") == 2
+        await housekeeping.sweep(home.queue._call, home.clock.now() + uploads.ABANDONED + 60)
+        assert home.rows("incoming") == 0
+        assert home.rows("content") == 1
         assert home.problems() == []
