@@ -17,7 +17,11 @@ def parse_network(text: str) -> str:
 
 def plain(ip: str) -> str:
     """An address as a socket gives it, without a zone, and IPv4 as IPv4 (RFC 4291 2.5.5.2)."""
-    return ip.partition("%")[0].removeprefix("::ffff:")
+    ip = ip.partition("%")[0]
+    if not ip.startswith("::ffff:"):
+        return ip
+    mapped = ipaddress.IPv6Address(ip).ipv4_mapped  # Python before 3.13 writes it in hexadecimal
+    return ip if mapped is None else str(mapped)
 
 
 class Networks:

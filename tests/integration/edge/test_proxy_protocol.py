@@ -29,15 +29,25 @@ def version_2(ip: str) -> bytes:
     return SIGNATURE + struct.pack("!BBH4s4sHH3s", 0x21, 0x11, 15, octets, octets, 40001, 25, b"\x04\0\0")
 
 
+def version_1_mapped(ip: str) -> bytes:
+    return f"PROXY TCP6 ::ffff:{ip} ::ffff:192.0.2.25 40000 25\r\n".encode()
+
+
+def version_2_mapped(ip: str) -> bytes:
+    octets = bytes(10) + b"\xff\xff" + bytes(int(part) for part in ip.split("."))
+    return SIGNATURE + struct.pack("!BBH16s16sHH", 0x21, 0x21, 36, octets, octets, 40001, 25)
+
+
 async def greeted(client: Client, header: bytes) -> str:
     """What is heard after a header."""
     await client.send(header)
     return await client.reply()
 
 
-@pytest.mark.parametrize("header", [version_1, version_2])
+@pytest.mark.parametrize("header", [version_1, version_2, version_1_mapped, version_2_mapped])
 async def test_the_client_is_the_one_that_the_header_names(header: object, tmp_path: Path) -> None:
-    """In the Received line, in the row of the message and for the limits; commands may follow in the same packet."""
+    """In the Received line, in the row of the message and for the limits; an IPv4 client stays one where the balancer
+    listens for both families on one socket. Commands may follow in the same packet."""
     assert callable(header)
     async with (
         house(tmp_path, proxy_protocol_from=LOOPBACK, max_connections_per_client=1) as relay,
