@@ -12,6 +12,7 @@ TIRED = Reply(421, "4.7.0", "Too many commands without a message, closing the co
 STOPPED = Reply(421, "4.3.2", "Shutting down")
 NO_HEADER = Reply(421, "4.3.5", "A PROXY header should come first, closing the connection")
 FAULT = Reply(451, "4.3.0", "Something went wrong here, try again later")
+BROKEN = Reply(421, "4.3.0", "Something went wrong here, closing the connection")
 
 REASONS = {
     "421 4.3.2": "connections",

@@ -5,7 +5,8 @@ small commands) and replaces its transport side by :mod:`relay.edge.connection`:
 each session or command.
 
 Promises: each command gets one reply; replies carry enhanced status codes (RFC 2034); an unexpected error is a 451 with
-the transaction reset, and never told to the client; a client that is waited for too long gets 421.
+the transaction reset, or before the greeting a 421, and never told to the client; a client that is waited for too long
+gets 421.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from relay import events
 from relay.clock import Clock
 from relay.edge.connection import Connection, Ending, Gone
-from relay.edge.refusals import FAULT, LATE, STOPPED, TIRED, line
+from relay.edge.refusals import BROKEN, FAULT, LATE, STOPPED, TIRED, line
 from relay.errors import FOLLOWS, EdgeError, Rejected
 from relay.mail import Reply
 
@@ -72,6 +73,9 @@ class Wire(Connection, SMTP):
             self.say(line(ending.reply))
             if not ending.reply.positive:
                 self.note(ending.reply, ending.said, ending.reason)
+        except Exception as error:  # outside of any command
+            events.fault("edge", error)
+            self.say(line(BROKEN))
         except asyncio.CancelledError:
             self.say(line(STOPPED))
             raise

@@ -28,6 +28,26 @@ async def test_an_unexpected_error_is_a_451(tmp_path: Path) -> None:
     assert faults("edge") == before + 1
 
 
+async def test_an_unexpected_error_before_the_greeting_is_a_421(tmp_path: Path) -> None:
+    """It is logged and counted, nobody is hung up on without a word, and the next one is served."""
+
+    def lost() -> bool:
+        raise LookupError("the cluster")
+
+    before = faults("edge")
+    async with house(tmp_path, proxy_protocol_from=["127.0.0.1"]) as relay:
+        usual, relay.edge._shared.connections.closed = relay.edge._shared.connections.closed, lost
+        async with relay.client(hello=False) as client:
+            reply = await client.ask("PROXY TCP4 192.0.2.7 192.0.2.25 40000 25")
+            assert reply == "421 4.3.0 Something went wrong here, closing the connection"
+            assert await client.ended()
+        assert relay.edge.sessions == 0
+        relay.edge._shared.connections.closed = usual
+        async with relay.client(hello=False) as client:
+            assert (await client.ask("PROXY TCP4 192.0.2.7 192.0.2.25 40000 25")).startswith("220 ")
+    assert faults("edge") == before + 1
+
+
 async def test_a_queue_that_is_broken_defers(tmp_path: Path) -> None:
     """A table that is gone, small message or large: 451 at the end of data, none of it taken for commands."""
     async with house(tmp_path) as relay, relay.client() as client:
