@@ -200,7 +200,8 @@ class Sending:
                 return
             held = piece or held
         self._wire.between = None
-        self._last_chunk(held)
+        if not self._done:  # where there was a wait behind the last piece
+            self._last_chunk(held)
 
     async def _chunk(self, piece: bytes, *, wait: bool) -> None:
         self._wire.send(*chunk(piece, last=False))
