@@ -45,9 +45,7 @@ async def bdat(session: Session, argument: str) -> None:
         except (Gone, Ending):
             raise
         except Exception as error:
-            # Whatever went wrong: what is left of the chunk must not be taken for commands.
-            events.fault("edge", error)
-            raise Ending(FAULT) from error
+            raise torn(error) from error
         if last:
             await session.conclude(mail, mail.intake)
             await mail.intake.close(accepted=True)
@@ -58,6 +56,12 @@ async def bdat(session: Session, argument: str) -> None:
     finally:
         if last:
             await session.reset()
+
+
+def torn(error: Exception) -> Ending:
+    """Something went wrong within a message: what is left of it must not be taken for commands."""
+    events.fault("edge", error)
+    return Ending(FAULT)
 
 
 async def _read(session: Session, intake: Intake, size: int) -> None:

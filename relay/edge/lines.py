@@ -16,6 +16,14 @@ COMMAND_LIMIT = 4096
 _ODD = re.compile(rb"[\0\r\n]")
 
 
+class BadLine(Rejected):
+    """What is no command. ``said``: how it begins."""
+
+    def __init__(self, text: str, said: bytes) -> None:
+        super().__init__(500, "5.5.2", text)
+        self.said = said
+
+
 class Lines:
     """The unread octets of one session."""
 
@@ -36,7 +44,7 @@ class Lines:
         self._octets.clear()
 
     def command(self) -> bytes | None:
-        """The next command without its CRLF; None where more is needed. Raises Rejected, once for each line."""
+        """The next command without its CRLF; None where more is needed. Raises BadLine, once for each."""
         if self._discarding and not self._discard():
             return None
         octets = self._octets
@@ -45,14 +53,14 @@ class Lines:
             # Told before its end has come: a client that never sends a CRLF would wait for ever.
             self._discarding = len(octets) > COMMAND_LIMIT or b"\n" in octets
             if self._discarding:
-                raise _too_long() if len(octets) > COMMAND_LIMIT else _malformed()
+                raise _too_long(octets) if len(octets) > COMMAND_LIMIT else _malformed(octets)
             return None
         line = bytes(octets[:end])
         del octets[: end + 2]
         if end > COMMAND_LIMIT:
-            raise _too_long()
+            raise _too_long(line)
         if _ODD.search(line):
-            raise _malformed()
+            raise _malformed(line)
         return line
 
     def chunk(self, most: int | None = None) -> bytearray:
@@ -87,9 +95,9 @@ class Lines:
         return True
 
 
-def _too_long() -> Rejected:
-    return Rejected(500, "5.5.2", "Line too long")
+def _too_long(line: bytes | bytearray) -> BadLine:
+    return BadLine("Line too long", bytes(line[:COMMAND_LIMIT]))
 
 
-def _malformed() -> Rejected:
-    return Rejected(500, "5.5.2", "Commands should end with CRLF and have no NUL, CR or LF in them")
+def _malformed(line: bytes | bytearray) -> BadLine:
+    return BadLine("Commands should end with CRLF and have no NUL, CR or LF in them", bytes(line[:COMMAND_LIMIT]))

@@ -12,7 +12,7 @@ import dataclasses
 from relay import events
 from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
-from relay.edge.bdat import OUT_OF_ORDER, SYNTAX, bdat
+from relay.edge.bdat import OUT_OF_ORDER, SYNTAX, bdat, torn
 from relay.edge.chunks import Chunks
 from relay.edge.connection import Ending
 from relay.edge.content import Content
@@ -204,7 +204,7 @@ class Session(Entrance):
             await mail.intake.close(accepted=False)
 
     def _refuse(self, reply: Reply, said: bytes, reason: str = "") -> None:
-        if said[:4].upper() == b"BDAT":
+        if said.lstrip()[:4].upper() == b"BDAT":
             broken = SYNTAX if reply.code in (500, 501) else None  # no command to us, but its chunk follows
         else:
             broken = OUT_OF_ORDER if self.mail.intake is not None else None  # it may be what is left of a chunk
@@ -240,7 +240,10 @@ class Session(Entrance):
             while not ended:
                 chunk = await self.chunk()
                 size = len(chunk)
-                ended = await intake.feed(chunk)
+                try:
+                    ended = await intake.feed(chunk)
+                except Exception as error:
+                    raise torn(error) from error
                 if not intake.refused:
                     self.patience.progress(size)
             await self.conclude(mail, intake)

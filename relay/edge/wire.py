@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 from relay import events
 from relay.clock import Clock
 from relay.edge.connection import Connection, Ending, Gone
+from relay.edge.lines import BadLine
 from relay.edge.refusals import BROKEN, FAULT, LATE, STOPPED, TIRED, line
 from relay.errors import FOLLOWS, EdgeError, Rejected
 from relay.mail import Reply
@@ -98,6 +99,8 @@ class Wire(Connection, SMTP):
             if verb not in _MAIL_COMMANDS and not self.patience.junk():
                 raise Ending(TIRED, "errors")
             await command(self, _text(argument))
+        except BadLine as refusal:
+            self._refuse(refusal.reply, refusal.said)
         except EdgeError as refusal:
             self._refuse(refusal.reply, said, refusal.reason)
         except Gone:
@@ -129,7 +132,7 @@ class Wire(Connection, SMTP):
         self.note(reply, said, reason)
 
     async def _command(self) -> bytes:
-        """The next command without its CRLF. Raises Rejected where it is none; Gone, Ending."""
+        """The next command without its CRLF. Raises BadLine where it is none; Gone, Ending."""
         self._in_message = False
         if self._leaving:
             raise Ending(STOPPED)
