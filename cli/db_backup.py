@@ -31,7 +31,8 @@ def backup(operator: Operator, target: str, keep: int | None, packed: bool) -> N
     """Save the database to a file, while nodes run and take mail.
 
     To FILE, to a new file in FOLDER, or to standard output (-). The backup shows one moment, is looked through, and
-    is a tar that tells its version and checksums. A file that was there before is replaced only by a whole new one.
+    is a tar that tells its version and checksums. A backup that was there before is replaced only by a whole new one,
+    and anything else by none.
     On PostgreSQL pg_dump does it.
 
     \b

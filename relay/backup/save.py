@@ -45,8 +45,9 @@ class Saved:
 
 
 def to_file(source: Source, path: Path, clock: Clock, *, packed: bool) -> Saved:
-    """Save to ``path``; what stood there before is replaced at the very end. Raises BackupError, DatabaseError."""
+    """Save to ``path``; a backup that stood there is replaced at the very end. Raises BackupError, DatabaseError."""
     began = clock.monotonic()
+    _look(path)
     with scratch(path.parent) as folder:
         about, database, room = _copy(source, folder, clock, packed=packed)
         whole = folder / "backup"
@@ -61,6 +62,21 @@ def to_file(source: Source, path: Path, clock: Clock, *, packed: bool) -> Saved:
         except OSError as error:
             raise BackupError(f"can't write {path}: {error.strerror or error}") from error
     return Saved(about, Made(about.made_at, clock.monotonic() - began, str(path.resolve()), size, not about.faults))
+
+
+def _look(path: Path) -> None:
+    """Raises BackupError where something else than a backup stands: a name is soon mistyped, also by root."""
+    try:
+        if path.exists():
+            if not path.is_file():
+                raise BackupError("it is no file")
+            if path.stat().st_size:  # what mktemp makes is empty
+                with path.open("rb") as file:
+                    archive.peek(file)
+    except BackupError as error:
+        raise BackupError(f"{path} is there already, and no backup: nothing is overwritten ({error})") from error
+    except OSError as error:
+        raise BackupError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def to_stream(source: Source, out: BinaryIO, clock: Clock, *, packed: bool, beside: Path, place: str) -> Saved:

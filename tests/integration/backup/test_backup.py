@@ -50,6 +50,13 @@ def fill(relayctl: Relayctl, messages: int, size: int) -> None:
     asyncio.run(accept())
 
 
+def earlier(relayctl: Relayctl) -> bytes:
+    """A backup of before, packed."""
+    saved = relayctl.folder / "earlier.tar.zst"
+    relayctl.does("db", "backup", saved, "--zstd")
+    return saved.read_bytes()
+
+
 @pytest.mark.parametrize("packed", [[], ["--zstd"]], ids=["plain", "zstd"])
 def test_a_backup_is_a_tar_that_says_what_it_is_and_checks_itself(
     relayctl: Relayctl, mail: Mail, packed: list[str]
@@ -125,13 +132,31 @@ def test_a_damaged_database_is_saved_with_a_warning_and_removes_no_older_one(rel
     db.close()
 
 
+def test_only_a_backup_is_replaced_by_one(relayctl: Relayctl, mail: Mail, tmp_path: Path) -> None:
+    """A mistyped name costs nothing: not the database itself, not a file of somebody else's, not a device."""
+    letter, pipe = tmp_path / "letter.txt", tmp_path / "pipe"
+    letter.write_text("Dear Ann")
+    os.mkfifo(pipe)
+    for place in (relayctl.folder / "relay.db", relayctl.config, letter, pipe):
+        line = relayctl.refuses("db", "backup", place)
+        assert line.startswith(f"{place} is there already, and no backup: nothing is overwritten")
+    assert letter.read_text() == "Dear Ann"
+    assert pipe.is_fifo()
+    assert relayctl.json("db", "check")["ok"]
+    empty = tmp_path / "made-by-mktemp"
+    empty.touch()
+    relayctl.does("db", "backup", empty)
+    relayctl.does("db", "backup", empty)
+
+
 def test_a_full_disk_leaves_no_half_file_and_the_old_backup(relayctl: Relayctl, mail: Mail, tiny_disk: Path) -> None:
     """One line says so, and the mail is where it was."""
     target = tiny_disk / "saved.tar"
-    target.write_bytes(b"the old one")
+    old = earlier(relayctl)
+    target.write_bytes(old)
     assert "no room in" in relayctl.refuses("db", "backup", target)
     assert [path.name for path in tiny_disk.iterdir()] == ["saved.tar"]
-    assert target.read_bytes() == b"the old one"
+    assert target.read_bytes() == old
     assert relayctl.json("db", "check")["ok"]
 
 
@@ -150,12 +175,13 @@ def test_kill_9_leaves_the_old_backup_and_the_next_one_cleans_up(relayctl: Relay
     folder = relayctl.folder / "saved"
     folder.mkdir()
     target = folder / "saved.tar"
-    target.write_bytes(b"the old one")
+    old = earlier(relayctl)
+    target.write_bytes(old)
     with subprocess.Popen(relayctl.argv("db", "backup", target), stderr=subprocess.PIPE) as process:
         wait_until(lambda: any(folder.glob(".relay-backup-*/relay.db")), every=0.001)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert target.read_bytes() == b"the old one"
+    assert target.read_bytes() == old
     assert len(left_behind(folder)) == 1
     relayctl.does("db", "backup", target)
     assert left_behind(folder) == []
