@@ -53,7 +53,7 @@ def record(operator: Operator, name: str, made_at: float | None, what: str) -> N
 
 @backup.command("list")
 @click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False, type=EITHER)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines at most.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines at most.")
 @json_option
 @click.pass_obj
 def list_(operator: Operator, name: str | None, limit: int) -> None:

@@ -91,6 +91,21 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would change.")
 
 
+class Number(click.ParamType[int]):
+    """The number of a message, a ticket …, such as a database can hold."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = click.INT.convert(value, param, ctx)
+        if abs(number) >= 2**63:
+            self.fail(f"{value} is larger than any number here", param, ctx)
+        return number
+
+
+NUMBER = Number()
+
+
 class When(click.ParamType[float]):
     """A moment: ISO 8601 (UTC unless it says otherwise), as POSIX seconds."""
 

@@ -69,7 +69,7 @@ def _say(operator: Operator, ordered: Ordered, effect: str) -> None:
 
 @failover.command("history")
 @click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False, type=EITHER)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines at most.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines at most.")
 @json_option
 @click.pass_obj
 def history(operator: Operator, name: str | None, limit: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.context import Operator, json_option
+from cli.context import NUMBER, Operator, json_option
 from cli.names import DOMAIN
 from cli.render import plural
 from cli.table import count, word
@@ -20,7 +20,7 @@ COLUMNS = ("accepted", "delivered", "bounced", "expired", "dropped", "queued", "
 
 @click.command()
 @click.argument("domain", required=False, type=DOMAIN)
-@click.option("--outage", type=int, metavar="ID", help="Only what was counted for one outage (failover history).")
+@click.option("--outage", type=NUMBER, metavar="ID", help="Only what was counted for one outage (failover history).")
 @json_option
 @click.pass_obj
 def ledger(operator: Operator, domain: str | None, outage: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.context import Noun, Operator, When, json_option
+from cli.context import NUMBER, Noun, Operator, When, json_option
 from cli.names import EITHER, appliance_of
 from cli.render import at, clock_time, span
 from cli.table import Column, count, prose
@@ -114,7 +114,7 @@ def _state(window: facts.Window, now: float) -> str:
 
 
 @maintenance.command("remove")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @json_option
 @click.pass_obj
 def remove(operator: Operator, number: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cli.context import Noun, Operator, dry_run_option, json_option, yes_option
+from cli.context import NUMBER, Noun, Operator, dry_run_option, json_option, yes_option
 from cli.export import to_folder, to_mailbox
 from cli.queue_filter import filter_options
 from cli.render import at, clock_time, plural, size, span
@@ -99,7 +99,7 @@ def _facts(row: Listed) -> dict[str, Any]:
 
 
 @queue.command("show")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @json_option
 @click.pass_obj
 def show(operator: Operator, number: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.context import Operator
+from cli.context import NUMBER, Operator
 from cli.names import DOMAIN
 from relay.appliances import store
 from relay.errors import NotFound, Refused
@@ -52,7 +52,7 @@ def filter_options(command: Any) -> Any:
             click.option("--state", type=click.Choice(["queued", "held"]), help="Only one of them."),
             click.option("--reason", type=click.Choice([str(reason) for reason in Reason]), help="Why it is held."),
             click.option("--older-than", metavar="TIME", help="Received longer ago than 2h, 3d …"),
-            click.option("--id", "ids", metavar="ID", type=int, multiple=True, help="A message's number; repeat."),
+            click.option("--id", "ids", metavar="ID", type=NUMBER, multiple=True, help="A message's number; repeat."),
         )
     ):
         wrapped = option(wrapped)

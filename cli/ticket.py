@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection
 
 from cli import helpdesk, people
-from cli.context import Noun, Operator, json_option
+from cli.context import NUMBER, Noun, Operator, json_option
 from cli.names import EITHER, appliance_of
 from cli.render import clock_time, span
 from cli.table import Column, count, prose, word
@@ -72,7 +72,7 @@ def list_(operator: Operator, everything: bool) -> None:
 
 
 @ticket.command("show")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @json_option
 @click.pass_obj
 def show(operator: Operator, number: int) -> None:
@@ -166,7 +166,7 @@ def open_(operator: Operator, name: str, priority: int, condition: str, reason: 
 
 
 @ticket.command("ack")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @reason_option
 @json_option
 @click.pass_obj
@@ -176,7 +176,7 @@ def ack(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("respond")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @click.option("-m", "--message", required=True, help="What was written to the customer.")
 @json_option
 @click.pass_obj
@@ -186,7 +186,7 @@ def respond(operator: Operator, number: int, message: str) -> None:
 
 
 @ticket.command("wait")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @reason_option
 @json_option
 @click.pass_obj
@@ -196,7 +196,7 @@ def wait(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("resume")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @reason_option
 @json_option
 @click.pass_obj
@@ -206,7 +206,7 @@ def resume(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("comment")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @click.option("-m", "--message", required=True, help="The comment.")
 @click.option("--visible", is_flag=True, help="The customer sees it too; that is a response.")
 @json_option
@@ -221,7 +221,7 @@ def comment(operator: Operator, number: int, message: str, visible: bool) -> Non
 
 
 @ticket.command("priority")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @click.argument("priority", type=click.IntRange(1, 3))
 @reason_option
 @json_option
@@ -236,7 +236,7 @@ def priority_(operator: Operator, number: int, priority: int, reason: str) -> No
 
 
 @ticket.command("resolve")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @reason_option
 @json_option
 @click.pass_obj
@@ -246,7 +246,7 @@ def resolve(operator: Operator, number: int, reason: str) -> None:
 
 
 @ticket.command("reopen")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=NUMBER)
 @reason_option
 @json_option
 @click.pass_obj

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.context import Operator, json_option
+from cli.context import NUMBER, Operator, json_option
 from cli.render import at, clock_time, size, span
 from cli.table import Column, count, prose, word
 from cli.verdict import Home, answer, summary, verdict
@@ -23,7 +23,7 @@ UNKNOWN = Home("the primary", None)
 @click.option("--sender", metavar="ADDRESS", help="Envelope sender; '<>' for the null sender.")
 @click.option("--recipient", metavar="ADDRESS", help="Envelope recipient.")
 @click.option("--message-id", metavar="TEXT", help="The Message-ID header, with or without brackets.")
-@click.option("--id", "number", metavar="ID", type=int, help="The number it had here.")
+@click.option("--id", "number", metavar="ID", type=NUMBER, help="The number it had here.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=20, show_default=True, help="Messages at most.")
 @json_option
 @click.pass_obj

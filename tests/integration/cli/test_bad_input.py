@@ -120,6 +120,22 @@ def test_a_locked_database_is_one_line_for_who_writes(relayctl: Relayctl, monkey
     relayctl.does("domain", "add", "other.example", "--primary", "192.0.2.25")
 
 
+def test_a_number_that_no_database_holds_is_refused(relayctl: Relayctl) -> None:
+    """Whatever it should have been the number of."""
+    large = 10**22
+    for command in (
+        ["queue", "show", large],
+        ["queue", "hold", "--id", large],
+        ["trace", "--id", large],
+        ["ticket", "show", large],
+        ["ledger", "--outage", large],
+        ["maintenance", "remove", large],
+    ):
+        assert f"{large} is larger than any number here" in relayctl.misused(*command)
+    for command in (["failover", "history"], ["backup", "list"]):
+        assert "is not in the range" in relayctl.misused(*command, "--limit", large)
+
+
 @pytest.fixture
 def guest() -> Iterator[Path]:
     """A folder that the effective user, who isn't root, may only read; the one in it not even that."""
