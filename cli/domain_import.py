@@ -50,9 +50,9 @@ def import_(operator: Operator, file: TextIO, dry_run: bool) -> None:
     added, changed = _check(operator, lines)
     if not dry_run:
         added, changed = _carry_out(operator, lines)
-    verb = "would be" if dry_run else "were"
+    verb = "would be " if dry_run else ""
     operator.out.done(
-        f"{plural(added, 'domain')} {verb} added, {changed} {verb} changed",
+        f"{plural(added, 'domain')} {verb}added, {changed} {verb}changed",
         added=added,
         changed=changed,
         dry_run=dry_run,
