@@ -11,6 +11,8 @@ from cli.names import DOMAIN
 from cli.render import plural
 from cli.table import count, word
 from relay.appliances import store
+from relay.appliances.facts import get_outage
+from relay.errors import NotFound
 from relay.mail import normalise_domain
 from relay.queue.ledger import Ledger
 from relay.queue.ledger import ledger as read_ledger
@@ -31,6 +33,8 @@ def ledger(operator: Operator, domain: str | None, outage: int | None) -> None:
                 normalise_domain(domain) if _known(connection, domain) else store.get_domain(connection, domain).name
             )
         rows = read_ledger(connection, domain, outage)
+        if outage is not None and not rows and get_outage(connection, outage) is None:
+            raise NotFound(f"there is no outage {outage}; 'relayctl failover history' shows them")
     facts = [_facts(row) for row in rows]
     if operator.out.as_json:
         nothing = {"domain": domain, **dict.fromkeys(COLUMNS, 0)}
@@ -42,7 +46,7 @@ def ledger(operator: Operator, domain: str | None, outage: int | None) -> None:
             (row["domain"], *(row[column] for column in COLUMNS), "ok" if one.balanced else "failed")
             for row, one in zip(facts, rows, strict=True)
         ),
-        empty="no mail has been accepted yet",
+        empty="no mail has been accepted yet" if outage is None else f"no mail came in outage {outage}",
     )
     if len(rows) > 1:
         total = {column: sum(row[column] for row in facts) for column in COLUMNS}

@@ -136,6 +136,12 @@ def test_a_number_that_no_database_holds_is_refused(relayctl: Relayctl) -> None:
         assert "is not in the range" in relayctl.misused(*command, "--limit", large)
 
 
+def test_a_ledger_of_no_outage_is_not_an_empty_one(relayctl: Relayctl) -> None:
+    """A mistyped number must not look like an outage without mail."""
+    line = "there is no outage 77; 'relayctl failover history' shows them"
+    assert relayctl.refuses("ledger", "--outage", 77) == line
+
+
 @pytest.fixture
 def guest() -> Iterator[Path]:
     """A folder that the effective user, who isn't root, may only read; the one in it not even that."""

@@ -280,4 +280,4 @@ def test_the_ledger_is_told_for_one_domain_or_for_all(relayctl: Relayctl, mail: 
     relayctl.does("domain", "add", "new.example", "--appliance", "acme")
     assert relayctl.json("ledger", "new.example")["accepted"] == 0
     assert relayctl.refuses("ledger", "other.example").startswith("no Gold domain is named other.example")
-    assert relayctl.json("ledger", "--outage", "7") == []
+    assert relayctl.refuses("ledger", "--outage", "7").startswith("there is no outage 7")
