@@ -173,9 +173,15 @@ def remove(operator: Operator, name: str) -> None:
     Its mail is refused from then on.
     """
     with operator.db.write() as connection:
-        refuse_with_mail(connection, store.get_domain(connection, name), "removed")
+        gone = store.get_domain(connection, name)
+        refuse_with_mail(connection, gone, "removed")
         store.remove_domain(connection, name)
-    operator.out.done(f"domain {name} removed", domain=name)
+        bare = None
+        if not any(one.appliance_id == gone.appliance_id for one in store.list_domains(connection)):
+            bare = next(one.name for one in store.list_appliances(connection) if one.id == gone.appliance_id)
+    # It is watched as before, and a primary that was switched off with the domain would be a P1.
+    left = f"; appliance {bare} has none left, and is still watched: 'relayctl appliance remove {bare}'" if bare else ""
+    operator.out.done(f"domain {name} removed{left}", domain=name, appliance_without_domains=bare)
 
 
 domain.add_command(import_)

@@ -75,13 +75,15 @@ def status(operator: Operator, name: str | None, everything: bool) -> None:
     if unproven := sum(row["ready"] is False for row in rows):
         what = plural(unproven, "domain")
         operator.out.line(f"for {what} continuity can't be proven; what to do: 'relayctl doctor'", "bold red")
+    for line in _without_domains(known) if name is None else ():
+        operator.out.line(line, "bold red")
     operator.out.line()
     shown = rows if name or everything or len(rows) <= FEW else [row for row in rows if not _quiet(row)]
-    operator.out.table(COLUMNS, _lines(known, shown), empty=_nothing(rows))
+    operator.out.table(COLUMNS, _lines(known, shown), empty=_nothing(rows, name))
     if shown and len(shown) < len(rows):
         operator.out.line(f"{plural(len(rows) - len(shown), 'more domain')} without trouble; --all lists them", "dim")
     if name is not None:
-        for number in sorted({domain.appliance_id for domain in domains}):
+        for number in sorted({domain.appliance_id for domain in domains}) or _bare(known.snapshot, name):
             detail(operator, known, number, [domain.name for domain in domains if domain.appliance_id == number])
 
 
@@ -95,6 +97,22 @@ def _matching(snapshot: Snapshot, name: str | None) -> list[Domain]:
         if appliance.name == name:
             return list(snapshot.domains_of.get(number, ()))
     raise NotFound(f"no Gold domain or appliance is named {name}; 'relayctl status --all' shows all")
+
+
+def _bare(snapshot: Snapshot, name: str) -> list[int]:
+    """An appliance without domains is watched all the same."""
+    return [number for number, appliance in snapshot.appliances.items() if appliance.name == name]
+
+
+def _without_domains(known: Known) -> Iterator[str]:
+    """Tickets of appliances that no row of the table stands for."""
+    for number, appliance in known.snapshot.appliances.items():
+        ticket = known.tickets.get(number)
+        if ticket and not known.snapshot.domains_of.get(number):
+            yield (
+                f"appliance {appliance.name} has no domains, and P{ticket.priority} #{ticket.id}: "
+                f"'relayctl appliance remove {appliance.name}', if nobody needs it any more"
+            )
 
 
 def _facts(known: Known, domain: Domain) -> dict[str, Any]:
@@ -213,7 +231,9 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     return f"{plural(len(rows), 'domain')}: {states}; {waiting}; {urgent[2:] or 'no open ticket'}"
 
 
-def _nothing(rows: Sequence[dict[str, Any]]) -> str:
+def _nothing(rows: Sequence[dict[str, Any]], name: str | None) -> str:
+    if name is not None:
+        return f"{name} has no Gold domains"
     if not rows:
         return "no Gold domains yet; 'relayctl domain add' adds one"
     return f"all {len(rows)} domains are up and quiet; --all lists them"

@@ -148,6 +148,22 @@ def test_mail_keeps_its_domain_from_being_removed(relayctl: Relayctl, mail: Mail
     assert relayctl.does("domain", "remove", "acme.test") == "domain acme.test removed\n"
 
 
+def test_an_appliance_that_loses_its_last_domain_is_not_forgotten(relayctl: Relayctl) -> None:
+    """It is watched as before: who removes the domain is told, and so is who wonders about its ticket."""
+    relayctl.does("domain", "add", "acme.example", "--primary", "192.0.2.25")
+    told = relayctl.does("domain", "remove", "acme.example")
+    assert told == (
+        "domain acme.example removed; appliance acme.example has none left, and is still watched: "
+        "'relayctl appliance remove acme.example'\n"
+    )
+    relayctl.does("ticket", "open", "acme.example", "-m", "it smokes")
+    line = "appliance acme.example has no domains, and P1 #1: 'relayctl appliance remove acme.example', if nobody"
+    assert line in relayctl.does("status")
+    shown = relayctl.does("status", "acme.example")
+    assert "acme.example has no Gold domains\n" in shown
+    assert "192.0.2.25" in shown
+
+
 def test_domains_are_exported_and_imported_again(relayctl: Relayctl, tmp_path: Path) -> None:
     """What comes out goes in; a dry run says the same and does nothing."""
     _add_acme(relayctl)
