@@ -29,6 +29,8 @@ class Known:
     oldest: dict[str, float]
     returns: dict[int, float]
     drains: dict[int, Draining]
+    drained: set[int]
+    """Appliances that have been handed what waited, and are still being watched for a relapse."""
     findings: dict[int, list[facts.Finding]]
     windows: dict[int, facts.Window]
     """Maintenance that is under way."""
@@ -66,6 +68,7 @@ def read(connection: Connection, now: float) -> Known:
         backlog.oldest_waiting(connection),
         backlog.last_returns(connection),
         draining(connection, found, now),
+        facts.list_drained(connection),
         findings,
         {window.appliance_id: window for window in snapshot.windows if window.starts_at <= now < window.ends_at},
         blind_spots_of(connection),

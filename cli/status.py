@@ -206,6 +206,8 @@ def _why(known: Known, row: dict[str, Any], *, first: bool) -> str:
         reasons.append(f"node {row['owner']} can, and works for it")
     if first and drain is not None:
         reasons.append(drain.told())
+    elif first and row["health"] == Health.UP and domain.appliance_id in known.drained:
+        reasons.append("what waited has been tried; the outage ends, and its ticket, when it has stayed up for a while")
     if worth_saying(expires_at, known.now, drain, up=row["health"] == Health.UP):
         reasons.append(deadline(expires_at, known.now))
     if first and row["ready"] is False:

@@ -252,6 +252,12 @@ def list_outages(connection: Connection, appliance_id: int | None = None, *, sin
     return [Outage(*row) for row in connection.execute(query)]
 
 
+def list_drained(connection: Connection) -> set[int]:
+    """Appliances whose outage goes on though all that waited for them has been tried: until they have stayed up."""
+    query = select(outages.c.appliance_id).where(outages.c.ended_at.is_(None), outages.c.drained_at.is_not(None))
+    return set(connection.execute(query).scalars())
+
+
 def add_window(connection: Connection, **values: Any) -> int:
     """Add a maintenance window (fields of :class:`Window` but its id) and return its number."""
     key = connection.execute(insert(maintenance).values(**values)).inserted_primary_key

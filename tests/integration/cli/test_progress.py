@@ -137,6 +137,22 @@ def test_the_deadline_follows_the_lifetime_and_the_return(relayctl: Relayctl, da
     assert _row(relayctl, "bolt.example")["first_expiry_at"] is not None
 
 
+def test_an_outage_that_is_only_watched_any_more_says_so(relayctl: Relayctl, database: Database) -> None:
+    """Everything has been tried, and yet it is draining and its ticket open: nobody has to do anything."""
+    words = "what waited has been tried; the outage ends, and its ticket, when it has stayed up for a while"
+    now = Clock().now()
+    with database.write() as connection:
+        number = facts.begin_outage(connection, _acme(connection), now - HOUR, "the disk failed")
+        facts.mark_outage(connection, number, returned_at=now - 300, drained_at=now - 100)
+    assert words not in relayctl.does("status", "acme")  # down again
+    with database.write() as connection:
+        _health(connection, Health.UP)
+    assert words in relayctl.does("status", "acme")
+    with database.write() as connection:
+        facts.mark_outage(connection, number, ended_at=now)
+    assert words not in relayctl.does("status", "acme")
+
+
 def test_the_history_tells_what_was_handed_back(relayctl: Relayctl, database: Database) -> None:
     """How many, how fast, how long it took; and what goes on now."""
     now = Clock().now()
