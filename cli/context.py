@@ -19,7 +19,8 @@ import click
 from cli.render import Printer
 from relay.clock import Clock
 from relay.db import Database
-from relay.settings import Settings, load
+from relay.errors import DatabaseMissing, Refused
+from relay.settings import Settings, find, load
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,7 +45,14 @@ class Operator:
     @property
     def db(self) -> Database:
         if self._db is None:
-            self._db = Database(self.settings.node.database)
+            try:
+                self._db = Database(self.settings.node.database)
+            except DatabaseMissing as error:
+                if find(self.config) is None:  # in the wrong folder, mostly
+                    raise Refused(
+                        f"no relay.toml in this folder or /etc/relay ('-c FILE' names one), and {error}"
+                    ) from None
+                raise
         return self._db
 
     @functools.cached_property

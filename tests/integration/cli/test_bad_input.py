@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from relay import db as relay_db
 from tests.integration.cli.console import SETTINGS, Relayctl
 from tests.support.database import on_a_server
 from tests.support.obstacles import impatient, turn_taken
+from tests.support.relayctl import RELAYCTL
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,19 @@ def test_a_database_that_is_missing_is_named(relayctl: Relayctl) -> None:
     for command in (["status"], ["queue", "list"], ["ticket", "list"], ["doctor"], ["db", "upgrade"], ["serve"]):
         line = relayctl.refuses(*command)
         assert line == f"no database at {relayctl.folder / 'relay.db'}; 'relayctl init' makes one"
+
+
+@pytest.mark.sqlite_only("what holds without a relay.toml is a file in this folder")
+def test_who_is_in_the_wrong_folder_is_told_so(tmp_path: Path) -> None:
+    """'relayctl init' alone would be bad advice: it makes another relay, an empty one."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    said = subprocess.run([RELAYCTL, "status"], cwd=empty, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == (
+        "relayctl: no relay.toml in this folder or /etc/relay ('-c FILE' names one), "
+        "and no database at var/relay.db; 'relayctl init' makes one\n"
+    )
 
 
 def test_a_database_of_another_version_is_told_what_to_do(relayctl: Relayctl) -> None:
