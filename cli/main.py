@@ -46,6 +46,7 @@ COMMANDS = {
 }
 
 
+STDERR = 2
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -125,6 +126,7 @@ def relayctl(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command (``argv``: without the program's name) and return its exit status; every failure is one line."""
+    _open_what_is_closed()
     _never_fail_to_print()
     try:
         status = relayctl.main(argv, prog_name="relayctl", standalone_mode=False)
@@ -163,6 +165,16 @@ def _explain(error: Exception) -> str:
 def _failed(text: str) -> int:
     click.echo(f"relayctl: {printable(' '.join(text.split()))}", err=True)
     return 1
+
+
+def _open_what_is_closed() -> None:
+    """Who starts us without standard output or error hears nothing; and no file that we open gets their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(number)
+    for number, name in ((STDERR - 1, "stdout"), (STDERR, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 def _never_fail_to_print() -> None:

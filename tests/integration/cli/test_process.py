@@ -77,6 +77,15 @@ def test_an_output_that_cannot_be_written_is_one_line(large: Relayctl) -> None:
             assert failed.stderr == "relayctl: can't write the output: No space left on device\n"
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_who_starts_it_without_outputs_gets_the_status_alone(relayctl: Relayctl, closed: str) -> None:
+    """And no database that is opened in their place is written to as if it were one of them."""
+    argv = [*relayctl.argv("domain", "add", "acme.example", "--primary", "192.0.2.25")]
+    ended = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *argv], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [one["domain"] for one in relayctl.json("domain", "list")] == ["acme.example"]
+
+
 def test_a_terminal_without_unicode_gets_escapes(relayctl: Relayctl, mail: Mail) -> None:
     """And JSON that reads the same."""
     relayctl.does("appliance", "set", "acme", "--customer", "Ünïcödé GmbH")
