@@ -83,7 +83,7 @@ class Progress:
         seconds = self.seconds_left(left)
         when = f", about {about(seconds)} left" if seconds is not None else ""
         slow = f"; {self.why}" if self.why else ""
-        how = "it has just begun" if self.at - self.began_at < EARLY else pace(self.rate)
+        how = "the drain has just begun" if self.at - self.began_at < EARLY else pace(self.rate)
         return f"{how}, {number(left)} left{when}{slow}"
 
 

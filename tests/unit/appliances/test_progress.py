@@ -30,7 +30,7 @@ def test_one_that_does_not_get_on_says_so_instead_of_guessing() -> None:
     canary = replace(RUNNING, phase=Phase.CANARY)
     assert canary.told(5000) == "one message is tried first; 5 000 left"
     young = replace(RUNNING, began_at=NOW - 5)
-    assert young.told(5000) == "it has just begun, 5 000 left"
+    assert young.told(5000) == "the drain has just begun, 5 000 left"
     assert {one.seconds_left(5000) for one in (stalled, stopped, canary, young)} == {None}
 
 
