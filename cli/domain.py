@@ -21,6 +21,7 @@ from relay.appliances.contract import all_namings
 from relay.appliances.model import Domain, RecipientPolicy
 from relay.errors import Refused
 from relay.mail import normalise_domain
+from relay.recipients import lists
 
 
 @click.group(cls=Noun)
@@ -91,7 +92,10 @@ def change(operator: Operator, /, name: str, appliance_name: str | None, **optio
         owner = appliance_names(connection)[changed.appliance_id]
         if appliance_name is not None:
             people.refuse_conflicts(operator, connection, owner)
-    operator.out.done(f"domain {changed.name} changed", **describe(changed, owner))
+        listed = changed.recipients is not RecipientPolicy.LISTED or lists.provable(connection, changed)[0]
+    # Senders would be put off from this moment on, which nobody means to do.
+    hint = "" if listed else f"; nobody is listed: all mail is put off until 'relayctl recipient import {changed.name}'"
+    operator.out.done(f"domain {changed.name} changed{hint}", **describe(changed, owner))
 
 
 @domain.command("show")

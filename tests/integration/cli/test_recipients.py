@@ -191,3 +191,15 @@ def test_what_begins_an_extension_is_each_domains_own(gold: Relayctl) -> None:
     for text in ("ab", ".", "%", " "):
         refusal = gold.refuses("domain", "set", "gold.example", "--plus-addressing", text)
         assert refusal == f"--plus-addressing: {text!r} should be characters such as + or +-, or none"
+
+
+def test_who_wants_listed_recipients_before_there_are_any_is_told(relayctl: Relayctl) -> None:
+    """All mail is put off from that moment on."""
+    relayctl.does("domain", "add", "acme.example", "--primary", "192.0.2.25")
+    told = relayctl.does("domain", "set", "acme.example", "--recipients", "listed")
+    assert told == (
+        "domain acme.example changed; nobody is listed: all mail is put off until "
+        "'relayctl recipient import acme.example'\n"
+    )
+    relayctl.does("recipient", "add", "acme.example", "info")
+    assert relayctl.does("domain", "set", "acme.example", "--recipients", "listed") == "domain acme.example changed\n"
