@@ -34,9 +34,10 @@ def tell(operator: Operator, node: dict[str, Any], known: Known, backup: str) ->
         f"node {node['name']} {node['version']}: {node['state']}{where}{free}{backup and f', {backup}'}",
         "" if node["state"] == NodeState.LIVE else "bold red",
     )
+    running = any(row.runs(known.now) for row in known.nodes)
     for row in known.nodes:
         if row.name != node["name"] and row.state(known.now) is not NodeState.STOPPED:
-            operator.out.line(_other(row, known.now), "bold red" if not row.runs(known.now) else "")
+            operator.out.line(_other(row, known.now, heirs=running), "bold red" if not row.runs(known.now) else "")
         if row.runs(known.now) and (wrong := clock_words(row)):
             operator.out.line(f"node {row.name}: {wrong[0]}; {wrong[1]}", "bold red")
         if known.in_doubt(row.name):
@@ -45,18 +46,20 @@ def tell(operator: Operator, node: dict[str, Any], known: Known, backup: str) ->
                 "look at its network; [watch] references make it certain",
                 "bold red",
             )
-    if not any(row.runs(known.now) for row in known.nodes):
+    if not running:
         operator.out.line(
             "no node is running: what stands below is what the last one knew; start one: 'systemctl start relay'",
             "bold red",
         )
 
 
-def _other(row: NodeRow, now: float) -> str:
+def _other(row: NodeRow, now: float, *, heirs: bool) -> str:
     state = row.state(now)
     if state is not NodeState.DEAD:
         return f"node {row.name} {row.version}: {state}, {plural(row.appliances, 'appliance')}"
     owned = "what it owned is being taken over" if row.owned else "others have what it owned"
+    if row.owned and not heirs:
+        owned = "nobody runs who could take over what it owned"
     return (
         f"node {row.name} {row.version}: dead for {span(row.heard_of(now))}, {owned}; "
         f"start it again, or 'relayctl node remove {row.name}'"

@@ -58,7 +58,7 @@ def list_(operator: Operator) -> None:
                 one.appliances,
                 ", ".join(one.duties),
                 f"{span(max(0.0, one.heard_of(now)))} ago",
-                _trouble(one, now),
+                _trouble(one, now, heirs=any(other.runs(now) for other in found)),
             )
             for one in found
         ),
@@ -86,14 +86,14 @@ def _facts(one: NodeRow, now: float) -> dict[str, object]:
     }
 
 
-def _trouble(one: NodeRow, now: float) -> str:
+def _trouble(one: NodeRow, now: float, *, heirs: bool) -> str:
     said = []
     if one.isolated and one.runs(now):
         said.append(f"may be cut off itself: {one.isolated}")
     if one.runs(now) and (wrong := clock_words(one)):
         said.append(wrong[0])
     if not one.runs(now) and one.owned:
-        said.append("what it owned is being taken over")
+        said.append("what it owned is being taken over" if heirs else "nobody runs who could take over what it owned")
     return "; ".join(said)
 
 

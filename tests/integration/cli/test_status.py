@@ -193,6 +193,26 @@ def test_a_node_that_is_missing_or_in_doubt_stands_first_with_what_to_do(relayct
     assert "it may be down: node n3, which probes it, can't say so while it may be cut off" in shown
 
 
+def test_nobody_takes_over_where_nobody_runs(relayctl: Relayctl, mail: Mail) -> None:
+    """Of the only node, that has died, it isn't said that others see to what it owned."""
+    database = relayctl.database()
+    about = {"hostname": "h", "version": "1", "listeners": [], "drift": 0.0, "started_at": 1.0, "isolated": ""}
+    with database.write() as connection:
+        heard = Clock().now() - 60
+        connection.execute(insert(nodes).values(name="n2", instance="n2", counter=1, heartbeat_at=heard, **about))
+        one = store.get_appliance(connection, "acme")
+        connection.execute(insert(owners).values(appliance_id=one.id, node="n2", epoch=1))
+    words = "nobody runs who could take over what it owned"
+    assert words in relayctl.does("status")
+    assert words in relayctl.does("node", "list")
+    with database.write() as connection:
+        now = Clock().now()
+        connection.execute(insert(nodes).values(name="n3", instance="n3", counter=1, heartbeat_at=now, **about))
+    database.close()
+    for command in ("status",), ("node", "list"):
+        assert "what it owned is being taken over" in relayctl.does(*command)
+
+
 def test_an_empty_relay_says_what_to_do_next(relayctl: Relayctl) -> None:
     """And that no node runs."""
     shown = relayctl.does("status")
