@@ -17,6 +17,7 @@ from relay.continuity.decision import Facts
 from relay.continuity.progress import Told
 from relay.continuity.proof import Proof
 from relay.continuity.schedule import next_round
+from relay.queue.sums import Depth
 
 NOW = float("-inf")
 """A time that has always come."""
@@ -75,8 +76,8 @@ class Case:
             return self.health.since if now >= self.health.since + rules.settle else None
         return None
 
-    def facts(self, rules: settings.Continuity, waiting: int, now: float) -> Facts:
-        """``waiting``: recipients that are queued now."""
+    def facts(self, rules: settings.Continuity, depth: Depth, now: float) -> Facts:
+        """``depth``: what is here for the appliance now."""
         counted = self.mark is not None and self.mark[0] == self.returned_at(rules, now)
         return Facts(
             self.appliance,
@@ -87,7 +88,8 @@ class Case:
             self.proofs,
             self.windows,
             self.untried if counted else None,
-            waiting,
+            depth.queued,
+            depth.held,
         )
 
     @property

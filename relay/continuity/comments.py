@@ -101,12 +101,13 @@ def while_back(facts: Facts, after: ContinuityFact, steps: tuple[Step, ...]) -> 
     if before.priority is None and after.priority is None:
         return None
     if Step.END in steps:
-        return Note(f"{name} is up since {iso(facts.health.since)}, and all mail that waited for it has been tried.")
+        text = f"{name} is up since {iso(facts.health.since)}, and all mail that waited for it has been tried."
+        return Note(text + _held(facts.held))
     said = []
     if Step.RETURNED in steps:
         said.append(f"{name} answers again since {iso(facts.health.since)}. {_waiting(facts.waiting)}")
     if Step.DRAINED in steps:
-        said.append(f"All mail that waited when {name} came back has been tried.")
+        said.append(f"All mail that waited when {name} came back has been tried.{_held(facts.held)}")
     if after.priority != before.priority:
         said.append(_delayed(facts))
     return Note(" ".join(said)) if said else None
@@ -118,6 +119,14 @@ def _waiting(recipients: int) -> str:
         return "No mail waits for it."
     who = "1 recipient waits" if recipients == 1 else f"{recipients} recipients wait"
     return f"{who}, and mail is being handed back."
+
+
+def _held(recipients: int) -> str:
+    """What doesn't count as waiting, for somebody has to decide about it, or nobody has yet."""
+    if not recipients:
+        return ""
+    who = "1 recipient is" if recipients == 1 else f"{recipients} recipients are"
+    return f" {who} held: 'relayctl queue list --state held' says why."
 
 
 def while_quiet(facts: Facts, after: ContinuityFact) -> Note | None:

@@ -201,7 +201,7 @@ class Controller:
             case.next_at = NEVER
             return None
         try:
-            gathered = case.facts(self._rules, self._queue.depth(case.appliance.id).queued, now)
+            gathered = case.facts(self._rules, self._queue.depth(case.appliance.id), now)
             decision = decide(gathered, now)
         except Exception as error:
             events.fault("continuity", error)

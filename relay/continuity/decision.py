@@ -28,7 +28,8 @@ class Facts:
     """All that a decision rests on.
 
     ``outage``: the one that goes on. ``untried``: recipients that were queued when the appliance came back and have
-    not been tried since; None where that is not known, or it has not come back. ``waiting``: all that are queued now.
+    not been tried since; None where that is not known, or it has not come back. ``waiting``: all that are queued now;
+    ``held``: all that are set aside.
     """
 
     appliance: Appliance
@@ -40,6 +41,7 @@ class Facts:
     windows: tuple[Window, ...] = ()
     untried: int | None = None
     waiting: int = 0
+    held: int = 0
 
     @property
     def calendar(self) -> Calendar:

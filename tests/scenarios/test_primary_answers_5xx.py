@@ -29,6 +29,7 @@ async def test_refused_recipients_are_held_for_an_operator_and_the_others_delive
         await acme.primary.start()
         ticket = await acme.node.until_resolved()
         assert f"\n{DOMAIN}: 12 accepted = 8 delivered + 4 held" in ticket.told("resolved")[0], ticket.story
+        assert "4 recipients are held: 'relayctl queue list --state held' says why." in ticket.told("resolved")[0]
         assert (await acme.balance())[DOMAIN]["held"] == 4
         held = await acme.node.waiting()
         assert {(row["state"], row["reason"], row["last_reply"]) for row in held} == {
