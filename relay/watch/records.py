@@ -17,6 +17,7 @@ from relay.appliances.directory import Directory
 from relay.appliances.facts import HealthFact
 from relay.appliances.model import Appliance, Primary
 from relay.db import Database
+from relay.errors import DatabaseAway, DatabaseBusy, DatabaseFull
 
 RETRY = 1.0
 """Seconds before a write that failed is tried again."""
@@ -76,7 +77,7 @@ class Records:
             changes = {number: self._watched[number].fact for number in numbers if number in self._watched}
             self._writing = set(changes)
             try:
-                stored = await self._db.change(self._store, changes)
+                stored = await self._write(changes)
                 await self._directory.refresh()
             except Exception as error:
                 events.fault("watch", error)
@@ -94,12 +95,28 @@ class Records:
                         events.health_changed(watched.appliance.name, str(before.state), str(fact.state), fact.reason)
             self._writing = set()
 
-            if refused := changes.keys() - set(stored):  # robbed, as we shall hear; or our lease has just been renewed
+            # Robbed, as we shall hear; or our lease has just been renewed; or it can't be written.
+            if refused := changes.keys() - set(stored):
                 self._unwritten |= refused
                 asyncio.get_running_loop().call_later(RETRY, self._dirty.set)
 
+    async def _write(self, changes: Mapping[int, HealthFact]) -> list[int]:
+        """All at once; where that fails, each by itself: what can't be written is in no other appliance's way.
+
+        The appliances that are still ours, and so written. Raises DatabaseError where nothing can be written now.
+        """
+        try:
+            return await self._db.change(self._store, changes)
+        except (DatabaseAway, DatabaseBusy, DatabaseFull):
+            raise
+        except Exception as error:
+            if len(changes) == 1:
+                events.fault("watch", error)
+                return []
+        return [each for number, fact in changes.items() for each in await self._write({number: fact})]
+
     def _store(self, connection: Connection, changes: Mapping[int, HealthFact]) -> list[int]:
-        """The appliances that are still ours, and so written."""
+        """What is still ours."""
         held = [number for number in changes if self._holds(connection, number)]
         for number in held:
             facts.set_health(connection, number, changes[number])

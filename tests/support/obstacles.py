@@ -38,7 +38,12 @@ def turn_taken(db: Database) -> Iterator[None]:
 
 @contextmanager
 def refused(
-    db: Database, change: Literal["INSERT", "DELETE"], table: str, appliance_id: int | None = None, *, when: str = ""
+    db: Database,
+    change: Literal["INSERT", "UPDATE", "DELETE"],
+    table: str,
+    appliance_id: int | None = None,
+    *,
+    when: str = "",
 ) -> Iterator[None]:
     """The database refuses each such change of a table (of an appliance; ``when`` that is true of the row), and with it
     the transaction that tries."""

@@ -22,6 +22,7 @@ from relay.watch.prober import TARDY
 from relay.watch.watcher import BEAT
 from tests.integration.watch.watching import PATIENT, QUICK, answered, watching
 from tests.support.dns_stub import DnsStub
+from tests.support.obstacles import refused
 from tests.support.primary import HANG, ScriptedPrimary
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
@@ -333,6 +334,20 @@ async def test_the_last_word_of_a_former_owner_is_put_right(tmp_path: Path) -> N
         await node.db.change(facts.set_health, acme.id, dataclasses.replace(known, state=Health.DOWN, reason="silent"))
         await node.directory.refresh()
         await eventually(lambda: node.written(acme) == node.health(acme) == known)
+
+
+async def test_what_cannot_be_written_of_one_is_in_no_others_way(tmp_path: Path) -> None:
+    """The others' outages are seen; and its own as soon as it can be written."""
+    async with watching(tmp_path, PATIENT) as node, ScriptedPrimary() as primary:
+        acme, other = await node.add("acme", primary), await node.add("other", primary)
+        await node.becomes(Health.UP, acme, other)
+        with refused(node.db, "UPDATE", "health", acme.id):
+            await primary.stop()
+            node.pulse.suspect(acme.id)
+            node.pulse.suspect(other.id)
+            await eventually(lambda: node.written(other).state is Health.DOWN)
+            assert node.written(acme).state is Health.UP
+        await eventually(lambda: node.written(acme).state is Health.DOWN)
 
 
 async def test_a_name_that_cannot_be_looked_up_is_unknown_and_not_down(tmp_path: Path) -> None:
