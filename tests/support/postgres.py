@@ -151,13 +151,14 @@ class PostgresCluster:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Every process of the server stands still."""
+        os.kill(self.pid, signal.SIGSTOP)  # what ends from now on stays known until it goes on, and so it goes last
         processes = self._processes()
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
+            for process in reversed(processes):
                 os.kill(process, signal.SIGCONT)
 
     @property
