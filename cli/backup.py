@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.context import Noun, Operator, When, json_option
+from cli.context import Noun, Operator, When, json_option, limit_option
 from cli.names import EITHER, appliance_of
 from cli.render import at, clock_time, span
 from cli.table import Column, count, prose
@@ -53,7 +53,7 @@ def record(operator: Operator, name: str, made_at: float | None, what: str) -> N
 
 @backup.command("list")
 @click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False, type=EITHER)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines at most.")
+@limit_option
 @json_option
 @click.pass_obj
 def list_(operator: Operator, name: str | None, limit: int) -> None:

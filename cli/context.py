@@ -96,6 +96,9 @@ def json_option(command: F) -> F:
 
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines at most."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would change.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from cli.context import Noun, Operator, json_option
+from cli.context import Noun, Operator, json_option, limit_option
 from cli.names import EITHER, appliance_of
 from cli.progress import Draining, draining, handed_back, outage_facts
 from cli.render import clock_time, span
@@ -69,7 +69,7 @@ def _say(operator: Operator, ordered: Ordered, effect: str) -> None:
 
 @failover.command("history")
 @click.argument("name", metavar="[APPLIANCE|DOMAIN]", required=False, type=EITHER)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines at most.")
+@limit_option
 @json_option
 @click.pass_obj
 def history(operator: Operator, name: str | None, limit: int) -> None:

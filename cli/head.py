@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.context import Operator
 from cli.known import Known
-from cli.nodes_check import clock_words
+from cli.nodes_check import clock_words, left_behind
 from cli.render import plural, size, span
 from cli.version import version
 from relay.cluster.nodes import NodeRow, NodeState
@@ -57,9 +57,7 @@ def _other(row: NodeRow, now: float, *, heirs: bool) -> str:
     state = row.state(now)
     if state is not NodeState.DEAD:
         return f"node {row.name} {row.version}: {state}, {plural(row.appliances, 'appliance')}"
-    owned = "what it owned is being taken over" if row.owned else "others have what it owned"
-    if row.owned and not heirs:
-        owned = "nobody runs who could take over what it owned"
+    owned = left_behind(heirs=heirs) if row.owned else "others have what it owned"
     return (
         f"node {row.name} {row.version}: dead for {span(row.heard_of(now))}, {owned}; "
         f"start it again, or 'relayctl node remove {row.name}'"

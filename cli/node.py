@@ -7,7 +7,7 @@ import time
 import click
 
 from cli.context import Noun, Operator, json_option
-from cli.nodes_check import clock_words
+from cli.nodes_check import clock_words, left_behind
 from cli.render import at, plural, span
 from cli.table import Column, count, prose, word
 from relay.cluster import orders
@@ -34,6 +34,7 @@ def list_(operator: Operator) -> None:
         found = nodes(connection)
     if operator.out.facts([_facts(one, now) for one in found]):
         return
+    running = any(one.runs(now) for one in found)
     operator.out.table(
         (
             "NODE",
@@ -58,7 +59,7 @@ def list_(operator: Operator) -> None:
                 one.appliances,
                 ", ".join(one.duties),
                 f"{span(max(0.0, one.heard_of(now)))} ago",
-                _trouble(one, now, heirs=any(other.runs(now) for other in found)),
+                _trouble(one, now, heirs=running),
             )
             for one in found
         ),
@@ -93,7 +94,7 @@ def _trouble(one: NodeRow, now: float, *, heirs: bool) -> str:
     if one.runs(now) and (wrong := clock_words(one)):
         said.append(wrong[0])
     if not one.runs(now) and one.owned:
-        said.append("what it owned is being taken over" if heirs else "nobody runs who could take over what it owned")
+        said.append(left_behind(heirs=heirs))
     return "; ".join(said)
 
 

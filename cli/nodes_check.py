@@ -50,6 +50,11 @@ def _one(row: NodeRow, now: float) -> Iterator[Check]:
         yield Check(row.name, "node clock", "warning", *wrong)
 
 
+def left_behind(*, heirs: bool) -> str:
+    """What becomes of that which a node owns that doesn't run; ``heirs``: whether any other does."""
+    return "what it owned is being taken over" if heirs else "nobody runs who could take over what it owned"
+
+
 def own_clock(row: NodeRow, now: float) -> Iterator[Check]:
     """How the clock of this machine is; what has to be done about a wrong one, ``check`` alone says."""
     wrong = clock_words(row)
