@@ -12,7 +12,7 @@ import io
 import re
 
 END = b"\r\n.\r\n"
-_DOT = re.compile(rb"\r\n\.")  # finds what bytearray.find() finds, in half the time
+_DOT = b"\r\n."
 _STUFFED = re.compile(rb"\r\n\.(?!\r\n)")
 _BEFORE = b"\r\n"  # the CRLF of DATA itself may be the first of the end (RFC 5321 4.1.1.4)
 
@@ -44,10 +44,8 @@ class Content:
         raw += chunk
         if not self._stuffed:
             # Most messages have no line with a dot but the end: one search then finds both that and the end.
-            dot = _DOT.search(raw, self._searched)
-            if dot is not None:
-                self._end = dot.start()
-                self._stuffed = not raw.startswith(END, self._end)
+            self._end = raw.find(_DOT, self._searched)
+            self._stuffed = self._end >= 0 and not raw.startswith(END, self._end)
         if self._stuffed:
             self._end = raw.find(END, self._searched)
         self._searched = max(self._searched, len(raw) - len(END) + 1)
