@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from relay import events
 from relay.edge import refusals
 from relay.edge.addresses import Path, parse_recipient, parse_sender
 from relay.edge.bdat import OUT_OF_ORDER, SYNTAX, bdat, torn
@@ -292,8 +291,6 @@ class Session(Entrance):
         )
         numbers = await shared.queue.accept(incoming)
         self.visitor.delivered(mail.routes)
-        for number, recipients in zip(numbers, mail.counts(), strict=False):
-            events.accepted(number, mail.sender, recipients, taken.size, self.ip)
         self.say(f"250 2.0.0 Ok: queued as {', '.join(map(str, numbers))}\r\n".encode())
 
     async def _store_proof(self, path: Path, received: bytes, taken: Taken) -> None:

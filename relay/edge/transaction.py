@@ -80,10 +80,3 @@ class Transaction:
         return Envelope(
             self.sender or "", tuple(self.recipients.values()), asked.body, asked.smtputf8, asked.ret, asked.envid
         )
-
-    def counts(self) -> list[dict[str, int]]:
-        """How many recipients each domain has: a dictionary for each appliance, in the queue's order."""
-        appliances: dict[int, dict[str, int]] = {}
-        for domain, recipients in self._routes.values():
-            appliances.setdefault(domain.appliance_id, {})[domain.name] = len(recipients)
-        return list(appliances.values())

@@ -7,7 +7,7 @@ refused while the disk has no room for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +38,14 @@ class Accept:
     @property
     def weight(self) -> int:
         return sum(len(data) for _, (_, data) in self.pieces)
+
+    def domains(self) -> Iterator[dict[str, int]]:
+        """For each message how many recipients each of its domains has."""
+        for _, recipients in self.messages:
+            domains: dict[str, int] = {}
+            for domain, _ in recipients:
+                domains[domain] = domains.get(domain, 0) + 1
+            yield domains
 
 
 def split(incoming: Incoming) -> Messages:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from relay import events
+from relay import events, log
 from relay.clock import Clock
 from relay.db import Database
 from relay.errors import DatabaseError, Deferred, Rejected
@@ -267,14 +267,15 @@ class Queue:
         return asyncio.get_running_loop().run_in_executor(self._packers, work, *args)
 
     def _announce(self, committed: Sequence[tuple[Any, Any]]) -> None:
-        appliances = {
-            appliance_id
-            for command, _ in committed
-            if isinstance(command, Accept)
-            for appliance_id, _ in command.messages
-        }
-        if appliances:
-            self._on_accept(appliances)
+        accepted = [(command, numbers) for command, numbers in committed if isinstance(command, Accept)]
+        if not accepted:
+            return
+        with log.together():  # and not by each session, whose every line would be a turn of the interpreter's lock
+            for command, numbers in accepted:
+                incoming = command.incoming
+                for number, domains in zip(numbers, command.domains(), strict=True):
+                    events.accepted(number, incoming.envelope.sender, domains, incoming.size, incoming.client.ip)
+        self._on_accept({appliance_id for command, _ in accepted for appliance_id, _ in command.messages})
 
     def _count(self) -> None:
         if (free := self.disk_free()) is not None:

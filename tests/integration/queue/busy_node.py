@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from relay import log
 from relay.db import Database
 from relay.queue.upload import Upload
 from tests.integration.queue.material import House, house, outcomes
@@ -51,4 +52,5 @@ async def main(folder: Path, url: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    log.silence()
     uvloop.run(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from relay.appliances import store
 from relay.errors import Deferred, NotFound
@@ -59,6 +60,24 @@ async def test_recipients_of_two_appliances_become_two_messages(tmp_path: Path) 
         assert home.rows("content") == 1
         assert await home.queue.content(for_acme.id) == await home.queue.content(for_bolt.id) == RECEIVED + CONTENT
         await eventually(lambda: home.woken == [{home.acme, home.bolt}])
+
+
+async def test_each_message_has_its_line_in_the_log(tmp_path: Path) -> None:
+    """With its number, its own recipients and domains, and who brought it."""
+    async with house(tmp_path) as home:
+        with capture_logs() as lines:
+            numbers = await home.accept(
+                "user@acme.example", "other@acme.example", "user@acme.test", "user@bolt.example"
+            )
+            await eventually(lambda: len(home.woken) == 1)
+    said = {line["id"]: line for line in lines if line["event"] == "accepted"}
+    assert sorted(said) == sorted(numbers)
+    assert sorted((line["recipients"], line["domains"]) for line in said.values()) == [
+        (1, ["bolt.example"]),
+        (3, ["acme.example", "acme.test"]),
+    ]
+    for line in said.values():
+        assert (line["sender"], line["client"], line["size"]) == ("ann@elsewhere.example", "192.0.2.7", len(CONTENT))
 
 
 async def test_mail_for_a_domain_that_was_removed_while_it_arrived_is_refused_for_now(tmp_path: Path) -> None:

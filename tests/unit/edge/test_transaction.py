@@ -21,5 +21,4 @@ def test_our_postmaster_and_a_gold_domain_of_our_own_name_are_kept_apart() -> No
     mail.add(postmaster, domain(0))
     mail.add(user, domain(5))
     assert mail.routes == ((domain(0), (postmaster,)), (domain(5), (user,)))
-    assert mail.counts() == [{"mx2.example": 1}, {"mx2.example": 1}]
     assert (mail.count(domain(0)), mail.count(domain(5)), mail.count(domain(7))) == (1, 1, 0)
