@@ -14,18 +14,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from relay import events
 from relay.clock import Clock
 from relay.errors import DatabaseError, Deferred
+from relay.queue.gathering import Entry, Gathering
 
-MAX_BATCH = 256
-"""Commands in one transaction."""
-MAX_BATCH_BYTES = 8 * 1024 * 1024
-"""Content in one transaction (but always one command): a commit stays well under a second."""
 MAX_WAITING = 4096
 """Commands of clients that may wait; one more is refused."""
 OLDEST = 5.0
@@ -81,16 +77,6 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A command and whoever waits for it. ``droppable``: pointless once nobody waits for it."""
-
-    command: Any
-    future: asyncio.Future[Any]
-    submitted_at: float
-    droppable: bool
-
-
 class Writer:
     """Started and closed on the event loop; ``announce`` is called there with (command, result) of each commit."""
 
@@ -98,8 +84,9 @@ class Writer:
         self._store = store
         self._clock = clock
         self._announce = announce
-        self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._in_hand: list[_Entry] = []
+        self._batches: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
+        self._gathering: Gathering
+        self._in_hand: list[Entry] = []
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
@@ -110,6 +97,7 @@ class Writer:
         """Open the store. Raises what its ``open`` raises."""
         self._loop = asyncio.get_running_loop()
         self.ended = self._loop.create_future()
+        self._gathering = Gathering(self._loop, self._batches.put)
         ready: asyncio.Future[None] = self._loop.create_future()
         thread = threading.Thread(target=self._work, args=(ready,), name="writer", daemon=True)
         thread.start()
@@ -120,7 +108,9 @@ class Writer:
         """Commit what has been submitted, then end the thread."""
         thread, self._closing = self._thread, True
         if thread is not None:
-            self._waiting.put(None)
+            while batch := self._gathering.take():
+                self._batches.put(batch)
+            self._batches.put(None)
             await asyncio.to_thread(thread.join)
 
     def check(self) -> None:
@@ -138,10 +128,10 @@ class Writer:
         ``client``: on behalf of an SMTP client: refused when too many wait, and not begun once nobody waits for it.
         The future raises Deferred (452 4.3.1 or 451 4.3.0); so does this.
         """
-        if self._closing or self.ended.done() or (client and self._waiting.qsize() >= MAX_WAITING):
+        if self._closing or self.ended.done() or (client and len(self._gathering) >= MAX_WAITING):
             raise Deferred(451, "4.3.0", "mail can't be stored now, try again later")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.put(_Entry(command, future, self._clock.monotonic(), client))
+        self._gathering.add(Entry(command, future, self._clock.monotonic(), client))
         return future
 
     # --- in the thread ---
@@ -166,35 +156,18 @@ class Writer:
         pause = IDLE
         while True:
             try:
-                entry = self._waiting.get(timeout=pause)
+                batch = self._batches.get(timeout=pause)
             except queue.Empty:
                 pause = 0.01 if self._tidy(idle=True) else IDLE
                 continue
             pause = IDLE
-            batch, last = self._gather(entry)
-            if batch:
-                self._in_hand = batch
-                self._commit(batch)
-                self._in_hand = []
-                self._tidy(idle=False)
-            if last:
+            if batch is None:
                 return
-
-    def _gather(self, entry: _Entry | None) -> tuple[list[_Entry], bool]:
-        """Whatever waits, up to the limits of a batch; True if it is the last before the end."""
-        batch: list[_Entry] = []
-        weight = 0
-        while entry is not None:
-            if not (entry.droppable and entry.future.cancelled()):
-                batch.append(entry)
-                weight += entry.command.weight
-            if len(batch) >= MAX_BATCH or weight >= MAX_BATCH_BYTES:
-                return batch, False
-            try:
-                entry = self._waiting.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
+            self._in_hand = batch
+            self._commit(batch)
+            self._in_hand = []
+            self._tell(self._gathering.free)
+            self._tidy(idle=False)
 
     def _tidy(self, *, idle: bool) -> bool:
         """True if there is more to do. What fails here has cost nobody a message, and is tried again later."""
@@ -208,7 +181,7 @@ class Writer:
                 events.fault("writer", error)
             return False
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[Entry]) -> None:
         began = self._clock.monotonic()
         try:
             results = self._store.carry_out([entry.command for entry in batch])
@@ -225,7 +198,7 @@ class Writer:
         events.committed(self._clock.monotonic() - began, len(batch))
         self._tell(self._hand_out, batch, results)
 
-    def _commit_one_by_one(self, batch: list[_Entry]) -> None:
+    def _commit_one_by_one(self, batch: list[Entry]) -> None:
         for place, entry in enumerate(batch):
             try:
                 results = self._store.carry_out([entry.command])
@@ -257,14 +230,14 @@ class Writer:
         else:
             ready.set_exception(error)
 
-    def _hand_out(self, batch: list[_Entry], results: list[Any]) -> None:
+    def _hand_out(self, batch: list[Entry], results: list[Any]) -> None:
         for entry, result in zip(batch, results, strict=True):
             if not entry.future.done():
                 entry.future.set_result(result)
         self._announce([(entry.command, result) for entry, result in zip(batch, results, strict=True)])
 
     @staticmethod
-    def _refuse(batch: list[_Entry], fault: Fault, error: BaseException) -> None:
+    def _refuse(batch: list[Entry], fault: Fault, error: BaseException) -> None:
         for entry in batch:
             if not entry.future.done():
                 entry.future.set_exception(_refusal(fault, error))
@@ -272,10 +245,10 @@ class Writer:
     def _end(self, error: BaseException | None) -> None:
         """The thread has ended: nobody may be left waiting."""
         left = list(self._in_hand)
-        while not self._waiting.empty():
-            entry = self._waiting.get_nowait()
-            if entry is not None:
-                left.append(entry)
+        while not self._batches.empty():
+            left += self._batches.get_nowait() or ()
+        while batch := self._gathering.take():
+            left += batch
         self._refuse(left, Fault.FATAL, error or DatabaseError("the writer was closed"))
         if not self.ended.done():
             self.ended.set_result(error)

@@ -165,7 +165,7 @@ async def test_a_client_that_goes_while_its_message_is_stored_disturbs_nobody(tm
             await eventually(lambda: home.queue._writer._in_hand)
             also_gone = asyncio.create_task(home.accept("too@acme.example"))
             stays = asyncio.create_task(home.accept("stays@acme.example"))
-            await eventually(lambda: home.queue._writer._waiting.qsize() == 2)
+            await eventually(lambda: len(home.queue._writer._gathering) == 2)
             gone.cancel()
             also_gone.cancel()
             await asyncio.sleep(0)

@@ -27,7 +27,7 @@ async def _one_batch(home: House, commands: int) -> AsyncIterator[None]:
         decoy = asyncio.create_task(home.accept("decoy@bolt.example"))
         await eventually(lambda: home.queue._writer._in_hand)  # the thread has taken it, and waits for its turn
         yield
-        await eventually(lambda: home.queue._writer._waiting.qsize() == commands)
+        await eventually(lambda: len(home.queue._writer._gathering) == commands)
     await decoy
 
 
