@@ -51,7 +51,7 @@ def rows_of(
             content_rows += (content * PLACES + place, packed, data)
         shared = len(accepted.messages) > 1
         numbers = []
-        for appliance_id, recipients in accepted.messages:
+        for (appliance_id, recipients), domains in zip(accepted.messages, accepted.domains(), strict=True):
             message_id = next_message()
             numbers.append(message_id)
             message_rows += (
@@ -73,9 +73,7 @@ def rows_of(
                 client.protocol,
             )
             outage_id = outages.get(appliance_id, 0)
-            domains: dict[str, int] = {}
             for place, (domain, recipient) in enumerate(recipients):
-                domains[domain] = domains.get(domain, 0) + 1
                 recipient_rows += (
                     message_id * PLACES + place,
                     message_id,
